@@ -1,0 +1,138 @@
+//! What the other layers build on, said once with the smallest example each.
+
+use std::io::{IoSlice, Write};
+use std::thread;
+
+use moorline_buffers::{
+    Block, BlockPool, BlockPoolConfig, Knob, RecvBuffer, RecvPool, RecvPoolConfig, SendBuffer,
+};
+
+fn small_blocks(blocks_max: usize) -> BlockPool {
+    BlockPool::new(BlockPoolConfig {
+        name: "small",
+        payload: 8,
+        head_room: 4,
+        tail_room: 16,
+        blocks_max,
+        free_blocks_max: 4,
+    })
+}
+
+#[test]
+fn buffers_blocks_and_chains_can_change_threads() {
+    fn moves_between_threads<T: Send>() {}
+    moves_between_threads::<RecvBuffer>();
+    moves_between_threads::<Block>();
+    moves_between_threads::<SendBuffer>();
+}
+
+#[test]
+fn a_record_is_skipped_opened_and_taken() {
+    let pool = RecvPool::default();
+    let mut buffer = pool.acquire(1000).unwrap();
+    assert_eq!(buffer.capacity(), 1024);
+    buffer.extend_from_slice(b"HEADbodyTAG").unwrap();
+    buffer.skip_unopened(4);
+    buffer.unopened_mut()[..4].make_ascii_uppercase();
+    buffer.mark_opened(4);
+    assert_eq!(buffer.readable(), b"BODY");
+    assert_eq!(buffer.take(3), b"BOD");
+    buffer.consume(1);
+    buffer.skip_unopened(3);
+    assert!(buffer.is_empty());
+}
+
+#[test]
+fn growing_copies_once_and_returns_the_old_block() {
+    let pool = RecvPool::default();
+    let mut buffer = pool.acquire(256).unwrap();
+    buffer.extend_from_slice(&[7; 256]).unwrap();
+    buffer.mark_opened(200);
+    buffer.consume(100);
+    buffer.reserve(101).unwrap();
+    assert_eq!(buffer.capacity(), 512);
+    assert_eq!((buffer.readable(), buffer.unopened()), (&[7; 100][..], &[7; 56][..]));
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.in_use_bytes, stats.returned), (1, 512, 1));
+    assert_eq!((stats.allocated, stats.free, stats.free_bytes, stats.high_water), (2, 1, 256, 768));
+    drop(buffer);
+    assert_eq!((pool.stats().in_use, pool.stats().in_use_bytes), (0, 0));
+    pool.trim();
+    assert_eq!((pool.stats().free, pool.stats().free_bytes), (0, 0));
+}
+
+#[test]
+fn exhaustion_is_an_error_that_names_its_knob_and_passes() {
+    let pool = RecvPool::new(RecvPoolConfig { in_use_bytes_max: 512, ..RecvPoolConfig::default() });
+    let held = pool.acquire(512).unwrap();
+    let refused = pool.acquire(1).unwrap_err();
+    assert_eq!((refused.asked, refused.in_use, refused.limit), (256, 512, 512));
+    assert_eq!(refused.knob, Knob::InUseBytesMax);
+    drop(held);
+    assert!(pool.acquire(1).is_ok());
+    assert_eq!(pool.acquire(usize::MAX).unwrap_err().knob, Knob::BufferBytesMax);
+
+    let pool = small_blocks(2);
+    let mut chain = SendBuffer::new(&pool);
+    chain.extend_from_slice(b"abc").unwrap();
+    let refused = chain.extend_from_slice(&[0; 14]).unwrap_err();
+    assert_eq!((refused.in_use, refused.limit, refused.knob), (2, 2, Knob::BlocksMax));
+    assert_eq!((chain.len(), chain.blocks(), pool.stats().in_use), (3, 1, 1));
+    chain.extend_from_slice(&[0; 13]).unwrap();
+    assert_eq!(chain.reserve(9).unwrap_err().knob, Knob::BlockMax);
+}
+
+#[test]
+fn a_block_is_popped_sealed_in_place_and_written() {
+    let pool = small_blocks(16);
+    let mut outbox = SendBuffer::new(&pool);
+    outbox.write_all(b"0123456789").unwrap();
+    let mut wire = SendBuffer::new(&pool);
+    while let Some(mut block) = outbox.pop_block() {
+        let wrapped = block.wrap(4, 16);
+        wrapped.head.copy_from_slice(b"head");
+        wrapped.body.reverse();
+        wrapped.tail.fill(b't');
+        wire.push_block(block);
+    }
+    assert_eq!((wire.len(), wire.blocks(), wire.tail_spare()), (50, 2, 0));
+    let mut slices = [IoSlice::new(&[]); 4];
+    assert_eq!(wire.io_slices(&mut slices), 2);
+    assert_eq!(*slices[0], *b"head76543210tttttttttttttttt");
+    assert_eq!(*slices[1], *b"head98tttttttttttttttt");
+    wire.advance(30);
+    assert_eq!(wire.front().unwrap().bytes(), b"ad98tttttttttttttttt");
+    wire.advance(20);
+    assert_eq!((wire.blocks(), pool.stats().in_use, pool.stats().free), (0, 0, 2));
+}
+
+#[test]
+fn a_copy_is_sealed_while_the_plain_block_is_kept() {
+    let pool = small_blocks(16);
+    let mut chain = SendBuffer::new(&pool);
+    chain.extend_from_slice(b"plain").unwrap();
+    chain.add_weight(3);
+    let plain = chain.pop_block().unwrap();
+    let mut sealed = pool.acquire().unwrap();
+    sealed.copy_payload_from(&plain);
+    sealed.wrap(4, 16).body.fill(b'x');
+    assert_eq!((plain.bytes(), plain.weight()), (&b"plain"[..], 3));
+    assert_eq!((sealed.len(), &sealed.bytes()[4..9], sealed.weight()), (25, &b"xxxxx"[..], 0));
+}
+
+#[test]
+fn a_buffer_dropped_by_another_thread_finds_its_pool() {
+    let (recv, blocks) = (RecvPool::default(), small_blocks(8));
+    let mut buffer = recv.acquire(1).unwrap();
+    buffer.extend_from_slice(b"handed over").unwrap();
+    let mut chain = SendBuffer::new(&blocks);
+    chain.extend_from_slice(b"handed over").unwrap();
+    thread::spawn(move || {
+        assert_eq!(buffer.unopened(), b"handed over");
+        assert_eq!(chain.pop_block().unwrap().bytes(), b"handed o");
+    })
+    .join()
+    .unwrap();
+    assert_eq!((recv.stats().in_use, recv.stats().free), (0, 1));
+    assert_eq!((blocks.stats().in_use, blocks.stats().free), (0, 2));
+}
