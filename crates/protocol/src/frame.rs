@@ -100,6 +100,26 @@ pub enum Frame<'b> {
     Partial,
     /// A message that could not be taken, though the connection goes on.
     Refused(Refused),
+    /// Something of the protocol that this version recognises and does not do. Whoever receives it
+    /// answers by encoding the very same frame.
+    Unsupported(Unsupported),
+}
+
+/// What the peer began that nobody here can take part in, and what it needs so that it does not
+/// wait for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// An OPEN; answered by a RESET of [`ErrorCode::UNIMPLEMENTED`].
+    Stream {
+        /// The peer's number for the stream.
+        id: u32,
+    },
+    /// A SUBSCRIBE; answered by an ERROR of [`ErrorCode::UNIMPLEMENTED`].
+    Subscription {
+        /// The requester's slot.
+        id: u32,
+    },
 }
 
 /// A message the protocol itself had to turn down, e.g. above `message_max`.
@@ -107,7 +127,8 @@ pub enum Frame<'b> {
 pub struct Refused {
     /// What it was.
     pub what: RefusedKind,
-    /// Why: [`ErrorCode::TOO_LARGE`] or [`ErrorCode::CANCELLED`] (the peer took it back).
+    /// Why: [`ErrorCode::TOO_LARGE`], [`ErrorCode::CANCELLED`] (the peer took it back) or
+    /// [`ErrorCode::OVERLOADED`] (no buffer could be had for it).
     pub code: ErrorCode,
     /// Bytes announced.
     pub size: u64,

@@ -32,7 +32,7 @@ pub use code::ErrorCode;
 pub use dictionary::{HandledTypes, PeerTypes};
 pub use factory::{ProtocolEntry, ProtocolFactory, ProtocolRegistry, SetupError};
 pub use format::Format;
-pub use frame::{Body, Frame, Kind, Meta, Refused, RefusedKind};
+pub use frame::{Body, Frame, Kind, Meta, Refused, RefusedKind, Unsupported};
 pub use message::{Message, MessageFamily, NoError, Request, StreamMessage};
 pub use registry::{MessageIndex, MessageRegistry, Registration, RegistryError};
 pub use seam::{

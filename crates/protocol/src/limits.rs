@@ -60,6 +60,12 @@ pub const FIRST_RECORD_MAX: usize = 2_048;
 /// Largest SETUP.
 pub const SETUP_MAX: usize = 1_024;
 
+/// Plaintext of the largest record: with 4 bytes of header and 16 of tag it fills 64 KiB.
+pub const RECORD_CAPACITY_MAX: usize = 64 * 1024 - 4 - 16;
+
+/// Longest name of a peer's software in SETUP, in bytes.
+pub const AGENT_MAX: usize = 64;
+
 /// What we read at once when a connection is open: a whole record of the largest size.
 pub const READ_CAPACITY: usize = 64 * 1024;
 
