@@ -18,6 +18,10 @@ pub struct Block {
     memory: Memory,
     start: usize,
     end: usize,
+    /// Where the payload begins and where its room ends, beside the bytes they bound: appending
+    /// asks for them each time.
+    payload_start: usize,
+    payload_end: usize,
     /// Nothing is appended any more.
     closed: bool,
     weight: u32,
@@ -25,7 +29,6 @@ pub struct Block {
 }
 
 /// A block opened for sealing in place: see [`Block::wrap`].
-#[derive(Debug)]
 pub struct Wrapped<'block> {
     /// The bytes in front, to be written.
     pub head: &'block mut [u8],
@@ -37,8 +40,17 @@ pub struct Wrapped<'block> {
 
 impl Block {
     pub(crate) fn new(memory: Memory, pool: BlockPool) -> Self {
-        let start = pool.head_room();
-        Self { memory, start, end: start, closed: false, weight: 0, pool }
+        let payload_start = pool.head_room();
+        Self {
+            memory,
+            start: payload_start,
+            end: payload_start,
+            payload_start,
+            payload_end: payload_start + pool.payload_capacity(),
+            closed: false,
+            weight: 0,
+            pool,
+        }
     }
 
     /// The bytes it holds: the payload, and head and tail once it was wrapped.
@@ -67,7 +79,7 @@ impl Block {
     /// Payload bytes that can still be appended; 0 once it was wrapped or closed.
     #[must_use]
     pub fn spare(&self) -> usize {
-        self.spare_within(self.pool.payload_capacity())
+        self.spare_within(self.payload_capacity())
     }
 
     /// As `spare`, for somebody who fills blocks with `payload_max` bytes only.
@@ -75,8 +87,12 @@ impl Block {
         if self.closed {
             return 0;
         }
-        let payload_max = payload_max.min(self.pool.payload_capacity());
-        (self.pool.head_room() + payload_max).saturating_sub(self.end)
+        let payload_max = payload_max.min(self.payload_capacity());
+        (self.payload_start + payload_max).saturating_sub(self.end)
+    }
+
+    fn payload_capacity(&self) -> usize {
+        self.payload_end - self.payload_start
     }
 
     /// The room for more payload; [`commit`](Self::commit) says how much of it was used.
@@ -121,8 +137,8 @@ impl Block {
     /// # Panics
     /// If the other holds more than the payload room of this one.
     pub fn copy_payload_from(&mut self, plain: &Block) {
-        assert!(plain.len() <= self.pool.payload_capacity(), "the copy fits into the payload room");
-        self.start = self.pool.head_room();
+        assert!(plain.len() <= self.payload_capacity(), "the copy fits into the payload room");
+        self.start = self.payload_start;
         self.end = self.start + plain.len();
         self.closed = false;
         self.bytes_mut().copy_from_slice(plain.bytes());
@@ -170,8 +186,8 @@ impl Block {
     pub fn invariants(&self) {
         assert!(self.start <= self.end, "start <= end");
         assert!(self.end <= self.memory.len(), "end <= size");
-        let payload_end = self.pool.head_room() + self.pool.payload_capacity();
-        assert!(self.closed || self.end <= payload_end, "payload stays out of the tail room");
+        let in_payload = self.end <= self.payload_end;
+        assert!(self.closed || in_payload, "payload stays out of the tail room");
     }
 
     fn check(&self) {
@@ -194,6 +210,17 @@ impl fmt::Debug for Block {
             .field("len", &self.len())
             .field("spare", &self.spare())
             .field("weight", &self.weight)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Wrapped<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Wrapped")
+            .field("head", &self.head.len())
+            .field("body", &self.body.len())
+            .field("tail", &self.tail.len())
             .finish()
     }
 }

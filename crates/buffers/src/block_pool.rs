@@ -129,6 +129,12 @@ impl BlockPool {
         }
     }
 
+    /// What errors and statistics call the pool.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.shared.config.name
+    }
+
     /// Bytes of payload in each block.
     #[must_use]
     pub fn payload_capacity(&self) -> usize {

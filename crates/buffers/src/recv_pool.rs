@@ -19,7 +19,7 @@ pub struct RecvPoolConfig {
     /// Most bytes lent at once, in whole blocks. Default: no limit; then whoever acquires must
     /// bound how often and how much.
     pub in_use_bytes_max: usize,
-    /// Most bytes of a single buffer. Default: 1 GiB.
+    /// Most bytes that can be asked for in one buffer. Default: 1 GiB.
     pub buffer_bytes_max: usize,
     /// Most bytes kept for the next use; blocks beyond go back to the allocator.
     /// Default: 16 MiB.

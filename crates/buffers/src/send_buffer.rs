@@ -128,7 +128,7 @@ impl SendBuffer {
     pub fn reserve(&mut self, n: usize) -> Result<&mut [u8], PoolExhausted> {
         if n > self.block_max {
             return Err(PoolExhausted {
-                pool: self.pool.stats().name,
+                pool: self.pool.name(),
                 asked: n,
                 in_use: 0,
                 limit: self.block_max,

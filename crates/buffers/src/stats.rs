@@ -32,10 +32,10 @@ pub struct PoolStats {
 /// Everything is relaxed: the counters order nothing, the free lists hand memory over.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    in_use: AtomicUsize,
     in_use_bytes: AtomicUsize,
     high_water: AtomicUsize,
     allocated: AtomicU64,
+    lent: AtomicU64,
     returned: AtomicU64,
     refused: AtomicU64,
 }
@@ -46,7 +46,7 @@ impl Counters {
         let before = self.in_use_bytes.fetch_update(Relaxed, Relaxed, |in_use| {
             in_use.checked_add(bytes).filter(|&after| after <= in_use_bytes_max)
         })?;
-        self.in_use.fetch_add(1, Relaxed);
+        self.lent.fetch_add(1, Relaxed);
         let after = before + bytes;
         if after > self.high_water.load(Relaxed) {
             self.high_water.fetch_max(after, Relaxed);
@@ -64,7 +64,6 @@ impl Counters {
 
     pub(crate) fn note_returned(&self, bytes: usize) {
         self.in_use_bytes.fetch_sub(bytes, Relaxed);
-        self.in_use.fetch_sub(1, Relaxed);
         self.returned.fetch_add(1, Relaxed);
     }
 
@@ -73,15 +72,19 @@ impl Counters {
     }
 
     pub(crate) fn stats(&self, name: &'static str, free: usize, free_bytes: usize) -> PoolStats {
+        // Returned first: what is lent and returned in between then counts as in use, never as less
+        // than nothing.
+        let returned = self.returned.load(Relaxed);
+        let in_use = self.lent.load(Relaxed).saturating_sub(returned);
         PoolStats {
             name,
             allocated: self.allocated.load(Relaxed),
-            in_use: self.in_use.load(Relaxed),
+            in_use: usize::try_from(in_use).unwrap_or(usize::MAX),
             in_use_bytes: self.in_use_bytes(),
             free,
             free_bytes,
             high_water: self.high_water.load(Relaxed),
-            returned: self.returned.load(Relaxed),
+            returned,
             refused: self.refused.load(Relaxed),
         }
     }

@@ -121,6 +121,100 @@ fn a_copy_is_sealed_while_the_plain_block_is_kept() {
 }
 
 #[test]
+fn weight_goes_where_its_block_goes() {
+    let pool = small_blocks(16);
+    let mut chain = SendBuffer::new(&pool);
+    assert_eq!((chain.tail_weight(), chain.tail_spare()), (0, 0));
+    chain.extend_from_slice(b"12345678").unwrap();
+    chain.add_weight(5);
+    chain.extend_from_slice(b"9").unwrap();
+    chain.add_weight(u32::MAX);
+    chain.add_weight(1);
+    assert_eq!(chain.tail_weight(), u32::MAX);
+    assert_eq!(chain.pop_block().unwrap().weight(), 5);
+    assert_eq!(chain.pop_block().unwrap().weight(), u32::MAX);
+}
+
+#[test]
+#[should_panic(expected = "weight is added to bytes that are there")]
+fn weight_of_an_empty_chain_is_a_mistake_and_not_lost() {
+    SendBuffer::new(&small_blocks(1)).add_weight(1);
+}
+
+#[test]
+fn a_wiped_buffer_holds_nothing_of_what_it_held() {
+    let pool = RecvPool::default();
+    let mut buffer = pool.acquire(256).unwrap();
+    buffer.extend_from_slice(&[0x5A; 256]).unwrap();
+    buffer.wipe();
+    assert!(buffer.is_empty());
+    assert_eq!(buffer.spare_mut(), [0; 256]);
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn nobody_sees_what_another_left_in_a_block() {
+    let (recv, blocks) = (RecvPool::default(), small_blocks(1));
+    recv.acquire(256).unwrap().extend_from_slice(&[0x5A; 256]).unwrap();
+    assert!(!recv.acquire(256).unwrap().spare_mut().contains(&0x5A));
+    let mut block = blocks.acquire().unwrap();
+    block.spare_mut().fill(0x5A);
+    drop(block);
+    assert!(!blocks.acquire().unwrap().spare_mut().contains(&0x5A));
+}
+
+#[test]
+fn what_does_not_fit_the_free_lists_goes_back_to_the_allocator() {
+    let config = RecvPoolConfig { free_bytes_max: 1024, ..RecvPoolConfig::default() };
+    let pool = RecvPool::new(config);
+    let held: Vec<RecvBuffer> = (0..6).map(|_| pool.acquire(256).unwrap()).collect();
+    drop(held);
+    assert_eq!((pool.stats().free, pool.stats().free_bytes), (4, 1024));
+    drop(pool.acquire(2048).unwrap());
+    drop(pool.acquire(512).unwrap());
+    assert_eq!((pool.stats().free, pool.stats().free_bytes), (4, 1024));
+
+    let pool = RecvPool::default();
+    drop(pool.acquire((1 << 22) + 1).unwrap());
+    assert_eq!(pool.stats().free, 0);
+    drop(pool.acquire(1 << 22).unwrap());
+    assert_eq!(pool.stats().free_bytes, 1 << 22);
+
+    let blocks = small_blocks(16);
+    let held: Vec<Block> = (0..6).map(|_| blocks.acquire().unwrap()).collect();
+    drop(held);
+    assert_eq!((blocks.stats().free, blocks.stats().free_bytes), (4, 4 * 28));
+    blocks.trim();
+    assert_eq!(blocks.stats().free, 0);
+}
+
+#[test]
+fn the_block_pools_have_the_sizes_they_promise() {
+    let messages = BlockPool::new(BlockPoolConfig::messages());
+    let bulk = BlockPool::new(BlockPoolConfig::bulk());
+    let (message, large) = (messages.acquire().unwrap(), bulk.acquire().unwrap());
+    assert_eq!((message.spare(), messages.stats().in_use_bytes), (16_384, 16_404));
+    assert_eq!((large.spare(), bulk.stats().in_use_bytes), (65_516, 65_536));
+    drop((message, large));
+}
+
+#[test]
+fn debug_prints_lengths_and_no_contents() {
+    let mut buffer = RecvPool::default().acquire(256).unwrap();
+    buffer.extend_from_slice(b"secret").unwrap();
+    assert_eq!(
+        format!("{buffer:?}"),
+        "RecvBuffer { readable: 0, unopened: 6, spare: 250, capacity: 256 }"
+    );
+    let mut chain = SendBuffer::new(&small_blocks(2));
+    chain.extend_from_slice(b"secret").unwrap();
+    assert_eq!(format!("{chain:?}"), "SendBuffer { len: 6, blocks: 1 }");
+    let mut block = chain.pop_block().unwrap();
+    assert_eq!(format!("{block:?}"), "Block { len: 6, spare: 2, weight: 0 }");
+    assert!(!format!("{:?}", block.wrap(0, 0)).contains("115"), "the body is not printed");
+}
+
+#[test]
 fn a_buffer_dropped_by_another_thread_finds_its_pool() {
     let (recv, blocks) = (RecvPool::default(), small_blocks(8));
     let mut buffer = recv.acquire(1).unwrap();
