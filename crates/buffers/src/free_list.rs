@@ -67,6 +67,11 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_without_measure_does_not_make_a_list_without_measure() {
+        assert!(FreeList::new(usize::MAX).push(allocate(8)).is_ok());
+    }
+
+    #[test]
     #[cfg(debug_assertions)]
     fn debug_builds_poison_what_returns() {
         let list = FreeList::new(1);

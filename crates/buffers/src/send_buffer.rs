@@ -137,9 +137,8 @@ impl SendBuffer {
         }
         // Without a block even zero bytes need one: the slice must come from somewhere.
         if self.tail_spare() < n || self.blocks.is_empty() {
-            let block = self.pool.acquire()?;
-            self.drop_vacant_tail();
-            self.blocks.push_back(block);
+            // The tail is not vacant then: a vacant one has room for `block_max` bytes.
+            self.blocks.push_back(self.pool.acquire()?);
         }
         let spare = self.tail_spare();
         let tail = self.blocks.back_mut().expect("a block was opened above");

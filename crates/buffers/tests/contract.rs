@@ -3,6 +3,7 @@
 use std::io::{IoSlice, Write};
 use std::thread;
 
+use moorline_buffers::limits::RECV_FREE_BLOCKS_PER_CLASS_MAX;
 use moorline_buffers::{
     Block, BlockPool, BlockPoolConfig, Knob, RecvBuffer, RecvPool, RecvPoolConfig, SendBuffer,
 };
@@ -71,6 +72,9 @@ fn exhaustion_is_an_error_that_names_its_knob_and_passes() {
     drop(held);
     assert!(pool.acquire(1).is_ok());
     assert_eq!(pool.acquire(usize::MAX).unwrap_err().knob, Knob::BufferBytesMax);
+    let pool = RecvPool::new(RecvPoolConfig { buffer_bytes_max: usize::MAX, ..Default::default() });
+    assert_eq!(pool.acquire(usize::MAX / 2 + 1).unwrap_err().knob, Knob::BufferBytesMax);
+    assert_eq!((pool.stats().refused, pool.stats().allocated), (1, 0));
 
     let pool = small_blocks(2);
     let mut chain = SendBuffer::new(&pool);
@@ -118,6 +122,56 @@ fn a_copy_is_sealed_while_the_plain_block_is_kept() {
     sealed.wrap(4, 16).body.fill(b'x');
     assert_eq!((plain.bytes(), plain.weight()), (&b"plain"[..], 3));
     assert_eq!((sealed.len(), &sealed.bytes()[4..9], sealed.weight()), (25, &b"xxxxx"[..], 0));
+}
+
+#[test]
+fn a_block_that_was_sealed_takes_the_next_copy_from_the_start() {
+    let pool = small_blocks(2);
+    let (mut plain, mut copy) = (pool.acquire().unwrap(), pool.acquire().unwrap());
+    plain.spare_mut()[..3].copy_from_slice(b"abc");
+    plain.commit(3);
+    copy.wrap(4, 16).head.fill(1);
+    copy.copy_payload_from(&plain);
+    assert_eq!((copy.bytes(), copy.spare()), (&b"abc"[..], 5));
+    assert_eq!(copy.wrap(4, 16).body, b"abc");
+}
+
+#[test]
+fn reserving_uses_the_tail_as_long_as_it_fits_and_forgotten_rooms_return() {
+    let pool = small_blocks(16);
+    let mut chain = SendBuffer::new(&pool);
+    chain.extend_from_slice(b"123").unwrap();
+    assert_eq!(chain.reserve(5).unwrap().len(), 5);
+    assert_eq!((chain.blocks(), pool.stats().in_use), (1, 1));
+    chain.commit(4);
+    assert_eq!(chain.reserve(2).unwrap().len(), 8);
+    assert_eq!((chain.blocks(), chain.len(), pool.stats().in_use), (1, 7, 2));
+    chain.commit(0);
+    assert_eq!(pool.stats().in_use, 1);
+
+    let mut forgotten = SendBuffer::new(&pool);
+    forgotten.reserve(1).unwrap();
+    chain.append(&mut forgotten);
+    assert_eq!((chain.blocks(), pool.stats().in_use), (1, 1));
+    chain.push_block(pool.acquire().unwrap());
+    assert_eq!((chain.blocks(), pool.stats().in_use), (1, 1));
+}
+
+#[test]
+fn a_chain_takes_blocks_of_other_pools_and_fills_up_what_they_left() {
+    let (pool, bulk) = (small_blocks(16), BlockPool::new(BlockPoolConfig::bulk()));
+    let mut chain = SendBuffer::new(&pool);
+    let mut large = SendBuffer::new(&bulk);
+    large.extend_from_slice(&[1; 100_000]).unwrap();
+    chain.append(&mut large);
+    assert_eq!((chain.len(), chain.blocks(), large.blocks()), (100_000, 2, 0));
+    // Its tail holds more than this chain would put into a block.
+    assert_eq!(chain.tail_spare(), 0);
+    chain.extend_from_slice(b"abc").unwrap();
+    assert_eq!((chain.blocks(), chain.tail_spare()), (3, 5));
+    chain.advance(100_001);
+    assert_eq!((bulk.stats().in_use, bulk.stats().free), (0, 2));
+    assert_eq!(chain.front().unwrap().bytes(), b"bc");
 }
 
 #[test]
@@ -175,6 +229,12 @@ fn what_does_not_fit_the_free_lists_goes_back_to_the_allocator() {
     assert_eq!((pool.stats().free, pool.stats().free_bytes), (4, 1024));
 
     let pool = RecvPool::default();
+    let held: Vec<RecvBuffer> = (0..300).map(|_| pool.acquire(256).unwrap()).collect();
+    drop(held);
+    let class_max = RECV_FREE_BLOCKS_PER_CLASS_MAX;
+    assert_eq!((pool.stats().free, pool.stats().free_bytes), (class_max, class_max * 256));
+    pool.trim();
+
     drop(pool.acquire((1 << 22) + 1).unwrap());
     assert_eq!(pool.stats().free, 0);
     drop(pool.acquire(1 << 22).unwrap());

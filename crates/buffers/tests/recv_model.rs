@@ -68,7 +68,9 @@ impl Model {
     fn apply(&mut self, buffer: &mut RecvBuffer, step: Step) {
         match step {
             Step::Fill(len, seed) => {
+                let capacity = self.capacity_after(buffer, len);
                 buffer.extend_from_slice(&pattern(len, seed)).unwrap();
+                assert_eq!(buffer.capacity(), capacity);
                 self.bytes.extend(pattern(len, seed));
             }
             Step::Read(part, seed) => {
@@ -78,8 +80,11 @@ impl Model {
                 self.bytes.extend(pattern(len, seed));
             }
             Step::Reserve(len) => {
+                let capacity = self.capacity_after(buffer, len);
                 buffer.reserve(len).unwrap();
+                assert_eq!(buffer.capacity(), capacity);
                 assert!(buffer.spare_mut().len() >= len);
+                assert!(!self.bytes.is_empty() || buffer.spare_mut().len() == capacity);
             }
             Step::MarkOpened(part) => {
                 let len = part_of(buffer.unopened().len(), part);
@@ -122,6 +127,12 @@ impl Model {
                 *self = Self::default();
             }
         }
+    }
+
+    /// A block is changed for a larger one only where it cannot hold what is there and what comes.
+    fn capacity_after(&self, buffer: &RecvBuffer, coming: usize) -> usize {
+        let needed = self.bytes.len() + coming;
+        if needed <= buffer.capacity() { buffer.capacity() } else { needed.next_power_of_two() }
     }
 
     fn compare(&self, buffer: &RecvBuffer) {
