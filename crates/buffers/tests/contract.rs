@@ -50,6 +50,8 @@ fn growing_copies_once_and_returns_the_old_block() {
     buffer.extend_from_slice(&[7; 256]).unwrap();
     buffer.mark_opened(200);
     buffer.consume(100);
+    buffer.reserve(100).unwrap();
+    assert_eq!((buffer.capacity(), pool.stats().allocated), (256, 1));
     buffer.reserve(101).unwrap();
     assert_eq!(buffer.capacity(), 512);
     assert_eq!((buffer.readable(), buffer.unopened()), (&[7; 100][..], &[7; 56][..]));
