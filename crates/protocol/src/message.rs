@@ -1,0 +1,201 @@
+//! What makes a plain serde struct a message: a name, and what is answered to it.
+
+use std::fmt::{self, Debug};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::registry::Registration;
+
+/// A type that can be sent. Made by [`register_message!`](crate::register_message), never by hand.
+pub trait Message: Serialize {
+    /// What was registered: one for the type, the same at every call.
+    fn registration() -> &'static Registration;
+}
+
+/// A message that may borrow from the bytes it is read from: `Chat<'static>` stands for all
+/// `Chat<'a>`. A type that borrows nothing is its own family.
+///
+/// With it a handler is written once for all lifetimes: `on_view::<Chat<'static>>(|cx, chat| ..)`.
+pub trait MessageFamily: 'static {
+    /// The member of the family that borrows for `'a`.
+    type View<'a>: Message + Deserialize<'a>;
+}
+
+/// A message that gets exactly one answer.
+pub trait Request: Message {
+    /// The good answer.
+    type Response: Serialize + DeserializeOwned + Send + 'static;
+    /// The application's own bad answer; [`NoError`] where none was named.
+    type Error: Serialize + DeserializeOwned + Send + Debug + 'static;
+}
+
+/// A message that opens a stream.
+pub trait StreamMessage: Message {
+    /// What the side that opens the stream sends on it.
+    type Up: Serialize + DeserializeOwned + Send + 'static;
+    /// What the side that accepts the stream sends on it.
+    type Down: Serialize + DeserializeOwned + Send + 'static;
+}
+
+/// The error of requests that name none. There is no value of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum NoError {}
+
+impl Serialize for NoError {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        match *self {}
+    }
+}
+
+impl<'de> Deserialize<'de> for NoError {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("this request names no error of its own"))
+    }
+}
+
+impl Debug for NoError {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl fmt::Display for NoError {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl std::error::Error for NoError {}
+
+/// Registers a type as a message: gives it its name on the wire and a number in this process.
+///
+/// It stands outside of functions, beside the type, in the crate that has the type.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// use moorline_protocol::register_message;
+/// # #[derive(Serialize, Deserialize)] struct Move;
+/// # #[derive(Serialize, Deserialize)] struct Chat<'a> { #[serde(borrow)] text: &'a str }
+/// # #[derive(Serialize, Deserialize)] struct Hello;
+/// # #[derive(Serialize, Deserialize)] struct Greeting;
+/// # #[derive(Serialize, Deserialize)] struct Login;
+/// # #[derive(Serialize, Deserialize)] struct LoginOk;
+/// # #[derive(Debug, Serialize, Deserialize)] struct LoginErr;
+/// # #[derive(Serialize, Deserialize)] struct Range;
+/// # #[derive(Serialize, Deserialize)] struct Entry;
+///
+/// register_message!(hot Move as "game.Move");              // a post; `hot` ones get short numbers
+/// register_message!(Chat<'_> as "game.Chat");              // borrowed on receive
+/// register_message!(Hello => Greeting);                    // a request and its answer
+/// register_message!(Login as "game.Login" => LoginOk, LoginErr); // with a typed error
+/// register_message!(stream Range: () => Entry);            // a stream: what goes up, what comes down
+/// # fn main() {}
+/// ```
+///
+/// Without `as` the name is the bare name of the type, without modules and lifetimes. Names are
+/// for ever: a message that changes so that old readers break gets a new one (PROTOCOL 5).
+///
+/// A type with parameters other than one lifetime must be named; one with a lifetime must have
+/// exactly one. Two types of one name are an error when the registry is first used.
+#[macro_export]
+macro_rules! register_message {
+    (hot $($rest:tt)+) => { $crate::register_message!(@parse true; $($rest)+); };
+    (@parse $hot:literal; stream $($ty:ident)::+ <'_> as $name:literal : $up:ty => $down:ty) => {
+        $crate::register_message!(@borrowed $hot; [$($ty)::+] $name);
+        $crate::register_message!(@stream [$($ty)::+ <'_>] $up, $down);
+    };
+    (@parse $hot:literal; stream $($ty:ident)::+ <'_> : $up:ty => $down:ty) => {
+        $crate::register_message!(@borrowed $hot; [$($ty)::+] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
+        $crate::register_message!(@stream [$($ty)::+ <'_>] $up, $down);
+    };
+    (@parse $hot:literal; stream $ty:ty as $name:literal : $up:ty => $down:ty) => {
+        $crate::register_message!(@owned $hot; [$ty] $name);
+        $crate::register_message!(@stream [$ty] $up, $down);
+    };
+    (@parse $hot:literal; stream $ty:ty : $up:ty => $down:ty) => {
+        $crate::register_message!(@owned $hot; [$ty] $crate::Registration::bare_name(::core::stringify!($ty)));
+        $crate::register_message!(@stream [$ty] $up, $down);
+    };
+    (@parse $hot:literal; $($ty:ident)::+ <'_> as $name:literal $(=> $ok:ty $(, $err:ty)?)?) => {
+        $crate::register_message!(@borrowed $hot; [$($ty)::+] $name);
+        $crate::register_message!(@answer [$($ty)::+ <'_>] $($ok $(, $err)?)?);
+    };
+    (@parse $hot:literal; $($ty:ident)::+ <'_> $(=> $ok:ty $(, $err:ty)?)?) => {
+        $crate::register_message!(@borrowed $hot; [$($ty)::+] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
+        $crate::register_message!(@answer [$($ty)::+ <'_>] $($ok $(, $err)?)?);
+    };
+    (@parse $hot:literal; $ty:ty as $name:literal $(=> $ok:ty $(, $err:ty)?)?) => {
+        $crate::register_message!(@owned $hot; [$ty] $name);
+        $crate::register_message!(@answer [$ty] $($ok $(, $err)?)?);
+    };
+    (@parse $hot:literal; $ty:ty $(=> $ok:ty $(, $err:ty)?)?) => {
+        $crate::register_message!(@owned $hot; [$ty] $crate::Registration::bare_name(::core::stringify!($ty)));
+        $crate::register_message!(@answer [$ty] $($ok $(, $err)?)?);
+    };
+    (@owned $hot:literal; [$ty:ty] $name:expr) => {
+        impl $crate::MessageFamily for $ty {
+            type View<'a> = $ty;
+        }
+        $crate::register_message!(@message $hot; [$ty] $name);
+    };
+    (@borrowed $hot:literal; [$($ty:tt)+] $name:expr) => {
+        impl $crate::MessageFamily for $($ty)+ <'static> {
+            type View<'a> = $($ty)+ <'a>;
+        }
+        $crate::register_message!(@message $hot; [$($ty)+ <'_>] $name);
+    };
+    (@message $hot:literal; [$ty:ty] $name:expr) => {
+        const _: () = {
+            static REGISTRATION: $crate::Registration = $crate::Registration::new(
+                $name,
+                $hot,
+                ::core::file!(),
+                ::core::line!(),
+            );
+            impl $crate::Message for $ty {
+                fn registration() -> &'static $crate::Registration {
+                    &REGISTRATION
+                }
+            }
+            $crate::inventory::submit! { &REGISTRATION }
+        };
+    };
+    (@answer [$ty:ty]) => {};
+    (@answer [$ty:ty] $ok:ty) => {
+        $crate::register_message!(@answer [$ty] $ok, $crate::NoError);
+    };
+    (@answer [$ty:ty] $ok:ty, $err:ty) => {
+        impl $crate::Request for $ty {
+            type Response = $ok;
+            type Error = $err;
+        }
+    };
+    (@stream [$ty:ty] $up:ty, $down:ty) => {
+        impl $crate::StreamMessage for $ty {
+            type Up = $up;
+            type Down = $down;
+        }
+    };
+    (@ $($rest:tt)*) => {
+        ::core::compile_error!(
+            "register_message! takes `Type`, `Type as \"name\"`, `Type => Answer`, \
+             `Type => Answer, Error` or `stream Type: Up => Down`; `hot` may stand in front"
+        );
+    };
+    ($($rest:tt)+) => { $crate::register_message!(@parse false; $($rest)+); };
+}
+
+/// Links a crate for the messages it registers: `link!(my_messages);`.
+///
+/// A crate that is only depended on, and never named in code, is not linked at all, and its
+/// messages are missing without a word. One line of this names it.
+#[macro_export]
+macro_rules! link {
+    ($($name:ident),+ $(,)?) => {
+        $(
+            #[allow(unused_imports, reason = "it is named so that it is linked")]
+            use $name as _;
+        )+
+    };
+}
