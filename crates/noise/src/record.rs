@@ -265,3 +265,107 @@ pub enum RecordError {
     #[error("an earlier record has failed; close the connection")]
     Dead,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::{Aead, PrimitiveError};
+
+    fn sealer(provider: Provider) -> Sealer {
+        Sealer::new(Secret::copied_from(&[1; KEY_LEN]), Cipher::Aes256Gcm, provider)
+    }
+
+    fn seal(sealer: &mut Sealer) -> Result<(), RecordError> {
+        sealer.seal(b"", &mut [7; 8], &mut [0; TAG_LEN])
+    }
+
+    //= docs/PROTOCOL.md#3
+    #[test]
+    fn a_key_is_used_so_often_and_then_a_new_one_is_due() {
+        let mut sealer = sealer(Provider::pure());
+        sealer.half.records = EPOCH_RECORDS_SEND_MAX - 1;
+        assert!(!sealer.owes_rekey());
+        seal(&mut sealer).unwrap();
+        assert!(sealer.owes_rekey());
+        sealer.half.records = EPOCH_RECORDS_MAX;
+        assert_eq!(seal(&mut sealer), Err(RecordError::Exhausted));
+        sealer.rekey();
+        assert!(!sealer.owes_rekey());
+        seal(&mut sealer).unwrap();
+        sealer.half.bytes = EPOCH_BYTES_SEND_MAX;
+        assert!(sealer.owes_rekey());
+    }
+
+    //= docs/PROTOCOL.md#3
+    #[test]
+    fn the_last_nonce_is_never_used() {
+        let mut sealer = sealer(Provider::pure());
+        sealer.half.counter = NONCE_RESERVED - 1;
+        seal(&mut sealer).unwrap();
+        for _ in 0..2 {
+            assert_eq!(seal(&mut sealer), Err(RecordError::Exhausted));
+            sealer.rekey();
+        }
+    }
+
+    #[test]
+    fn an_exhausted_opener_is_dead() {
+        let key = Secret::copied_from(&[1; KEY_LEN]);
+        let mut opener = Opener::new(key, Cipher::Aes256Gcm, Provider::pure());
+        opener.half.records = EPOCH_RECORDS_MAX;
+        let mut record = [7; 32];
+        assert_eq!(opener.open(b"", &mut record), Err(RecordError::Exhausted));
+        assert!(opener.is_dead() && record == [0; 32]);
+    }
+
+    //= docs/PROTOCOL.md#3
+    #[test]
+    fn nonces_count_in_the_order_of_their_cipher() {
+        let chacha = Cipher::ChaCha20Poly1305.nonce(0x0102);
+        assert_eq!(chacha, [0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
+        let aes = Cipher::Aes256Gcm.nonce(0x0102);
+        assert_eq!(aes, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+    }
+
+    /// Fails whatever it is asked.
+    struct Broken;
+
+    impl Aead for Broken {
+        fn context(&self, _cipher: Cipher, _key: &[u8; KEY_LEN]) -> Box<dyn AeadContext> {
+            Box::new(Broken)
+        }
+    }
+
+    impl AeadContext for Broken {
+        fn seal(
+            &self,
+            _nonce: &[u8; 12],
+            _ad: &[u8],
+            _body: &mut [u8],
+            _tag: &mut [u8; TAG_LEN],
+        ) -> Result<(), PrimitiveError> {
+            Err(PrimitiveError::Refused)
+        }
+
+        fn open(
+            &self,
+            _nonce: &[u8; 12],
+            _ad: &[u8],
+            _body: &mut [u8],
+            _tag: &[u8; TAG_LEN],
+        ) -> Result<(), PrimitiveError> {
+            Err(PrimitiveError::Refused)
+        }
+    }
+
+    #[test]
+    fn a_failing_provider_ends_the_half_and_leaves_no_plaintext() {
+        let mut sealer = sealer(Provider { aead: &Broken, ..Provider::pure() });
+        let mut body = [7; 8];
+        let error = sealer.seal(b"", &mut body, &mut [0; TAG_LEN]);
+        assert_eq!((error, body), (Err(RecordError::Dead), [0; 8]));
+        assert_eq!(seal(&mut sealer), Err(RecordError::Dead));
+        sealer.rekey();
+        assert_eq!(seal(&mut sealer), Err(RecordError::Dead));
+    }
+}

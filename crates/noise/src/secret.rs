@@ -1,7 +1,5 @@
 //! A 32-byte secret that leaves memory when it is dropped.
 
-use std::fmt;
-
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::limits::KEY_LEN;
@@ -9,7 +7,7 @@ use crate::limits::KEY_LEN;
 /// Thirty-two secret bytes on the heap.
 ///
 /// They are boxed so that moving whatever holds them moves a pointer and leaves no second copy on
-/// the stack. There is neither `Clone` nor `PartialEq`: who needs a second copy says so with
+/// the stack. There is no `Clone`, `Debug` or `PartialEq`: who needs a second copy says so with
 /// [`Secret::fork`].
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Secret(Box<[u8; KEY_LEN]>);
@@ -40,8 +38,18 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(32 bytes)")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wipes_on_drop<T: ZeroizeOnDrop>(_secret: &T) {}
+
+    #[test]
+    fn wiping_reaches_the_bytes_and_a_fork_is_another_copy() {
+        let mut secret = Secret::copied_from(&[7; KEY_LEN]);
+        wipes_on_drop(&secret);
+        let fork = secret.fork();
+        secret.zeroize();
+        assert_eq!((secret.bytes(), fork.bytes()), (&[0; KEY_LEN], &[7; KEY_LEN]));
     }
 }

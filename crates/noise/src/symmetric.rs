@@ -116,3 +116,45 @@ impl Symmetric {
         [forth, back, root]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hkdf::hmac::{Hmac, KeyInit, Mac};
+    use sha2::Sha256;
+
+    use super::*;
+    use crate::suite::Suite;
+
+    fn new(suite: Suite) -> Symmetric {
+        Symmetric::new(suite.name(), suite.cipher(), Provider::pure())
+    }
+
+    fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+        mac.update(data);
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    #[test]
+    fn a_name_of_hash_length_is_taken_as_it_is_and_a_longer_one_hashed() {
+        assert_eq!(new(Suite::Ik).transcript(), *Suite::Ik.name().as_bytes());
+        let hybrid = Suite::IkHfsChaCha;
+        let hashed = Provider::pure().hash.digest(&[hybrid.name().as_bytes()]);
+        assert_eq!(new(hybrid).transcript(), hashed);
+    }
+
+    //= docs/PROTOCOL.md#2
+    #[test]
+    fn the_root_is_the_third_output_of_the_split() {
+        let mut symmetric = new(Suite::Ik);
+        symmetric.mix_key(&[9; KEY_LEN]);
+        let [forth, back, root] = symmetric.split();
+        let extracted = hmac(symmetric.chaining_key.bytes(), &[]);
+        let first = hmac(&extracted, &[1]);
+        let second = hmac(&extracted, &[&first[..], &[2]].concat());
+        let third = hmac(&extracted, &[&second[..], &[3]].concat());
+        assert_eq!(*forth.bytes(), *first);
+        assert_eq!(*back.bytes(), *second);
+        assert_eq!(*root.bytes(), *third);
+    }
+}
