@@ -1,0 +1,201 @@
+//! `tcp://host:port`.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+
+use super::{Connection, Listener, Pending, Reader, Transport, Writer};
+use crate::address::Address;
+
+/// TCP, and the options of its sockets.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Tcp {
+    /// Connections that the system keeps until they are accepted; 1024 unless set. Most systems have
+    /// a limit of their own below which this must stay (Linux: `net.core.somaxconn`).
+    pub backlog: u32,
+    /// Sends what was written at once (`TCP_NODELAY`); on unless set. Off is only for measuring: what
+    /// is ready together is written together anyway.
+    pub no_delay: bool,
+    /// Bytes written and not yet sent above which a socket takes no more (`TCP_NOTSENT_LOWAT`); 64
+    /// KiB unless set. What waits above this line can still be overtaken by what is urgent, what
+    /// waits below cannot. Nothing is set where it is `None`, nor on systems other than Linux and
+    /// Android.
+    pub unsent_bytes_max: Option<u32>,
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        Self { backlog: 1024, no_delay: true, unsent_bytes_max: Some(64 * 1024) }
+    }
+}
+
+impl Transport for Tcp {
+    fn scheme(&self) -> &'static str {
+        "tcp"
+    }
+
+    /// Listens at the first address of a name that can be listened at.
+    fn listen(&self, address: Address) -> Pending<Box<dyn Listener>> {
+        let options = *self;
+        Box::pin(async move {
+            Ok(Box::new(TcpAcceptor::new(address, options).await?) as Box<dyn Listener>)
+        })
+    }
+
+    /// Tries the addresses of a name one after the other, in the order the system gives them.
+    fn connect(&self, address: Address) -> Pending<Connection> {
+        let options = *self;
+        Box::pin(async move { dial(&address, options).await })
+    }
+}
+
+struct TcpAcceptor {
+    listener: TcpListener,
+    address: Address,
+    options: Tcp,
+}
+
+impl TcpAcceptor {
+    async fn new(address: Address, options: Tcp) -> io::Result<Self> {
+        let mut failure = no_address(&address);
+        for candidate in resolve(&address).await? {
+            match options.bind(candidate) {
+                Ok(listener) => {
+                    let address = with_port(&address, listener.local_addr()?.port());
+                    return Ok(Self { listener, address, options });
+                }
+                Err(error) => failure = explain(&error, "cannot listen at", candidate),
+            }
+        }
+        Err(failure)
+    }
+}
+
+impl Listener for TcpAcceptor {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>> {
+        let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
+        Poll::Ready(Ok(self.options.connection(stream, peer)))
+    }
+
+    fn address(&self) -> Address {
+        self.address.clone()
+    }
+}
+
+/// The name stays as it was written, since it is what others know this host by.
+fn with_port(address: &Address, port: u16) -> Address {
+    let host = address.authority().rsplit_once(':').map_or("", |(host, _)| host);
+    let authority = format!("{host}:{port}");
+    address.clone().with_authority(&authority).expect("a port stands where a port stood")
+}
+
+async fn dial(address: &Address, options: Tcp) -> io::Result<Connection> {
+    let mut failure = no_address(address);
+    for candidate in resolve(address).await? {
+        match open(candidate).await {
+            Ok(stream) => return Ok(options.connection(stream, candidate)),
+            Err(error) => failure = explain(&error, "cannot connect to", candidate),
+        }
+    }
+    Err(failure)
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    if address.port() == 0 {
+        let text = "port 0 is for listening; dial the port that the listener printed";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let stream = TcpStream::connect(address).await?;
+    // Dialing a free port of this host may take that very port as its own, and meet itself.
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
+async fn resolve(address: &Address) -> io::Result<impl Iterator<Item = SocketAddr> + '_> {
+    lookup_host(address.authority())
+        .await
+        .map_err(|error| explain(&error, "cannot resolve", address.authority()))
+}
+
+fn no_address(address: &Address) -> io::Error {
+    let text = format!("the name in {} has no address", address.authority());
+    io::Error::new(io::ErrorKind::NotFound, text)
+}
+
+fn explain(error: &io::Error, what: &str, place: impl std::fmt::Display) -> io::Error {
+    io::Error::new(error.kind(), format!("{what} {place}: {error}"))
+}
+
+impl Tcp {
+    fn bind(self, address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // On Windows this would let two programs listen at the same port.
+        #[cfg(not(windows))]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(self.backlog)
+    }
+
+    fn connection(self, stream: TcpStream, peer: SocketAddr) -> Connection {
+        // A socket without its options is slower, not wrong; one that failed says so when it is read.
+        if let Err(error) = self.set_options(&stream) {
+            tracing::debug!(%peer, %error, "socket options were not set");
+        }
+        let (reader, writer) = stream.into_split();
+        Connection {
+            reader: Box::new(TcpReader(reader)),
+            writer: Arc::new(TcpWriter(writer)),
+            peer: format!("tcp:{peer}").into(),
+            // A listener for IPv6 sees callers by IPv4 as `::ffff:a.b.c.d`.
+            ip: Some(peer.ip().to_canonical()),
+        }
+    }
+
+    fn set_options(self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(self.no_delay)?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(bytes) = self.unsent_bytes_max {
+            SockRef::from(stream).set_tcp_notsent_lowat(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+struct TcpReader(OwnedReadHalf);
+
+impl Reader for TcpReader {
+    /// Reads first and waits if there was nothing: asking for readiness first would cost one more
+    /// system call for each round trip.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+}
+
+struct TcpWriter(OwnedWriteHalf);
+
+impl Writer for TcpWriter {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_ref().poll_write_ready(cx)
+    }
+
+    fn shutdown(&self) {
+        // It fails if the peer was faster, and then there is nothing to say any more.
+        let _ = SockRef::from(self.0.as_ref()).shutdown(std::net::Shutdown::Write);
+    }
+}
