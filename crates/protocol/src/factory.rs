@@ -65,6 +65,11 @@ pub enum SetupError {
         "protocol \"{0}\" needs the peer's public key in the address, as in tcp://KEY@host:port"
     )]
     NoRemoteKey(&'static str),
+    /// The address has a key that this protocol could not verify the peer against.
+    #[error(
+        "protocol \"{0}\" verifies nobody: leave the key out of the address, or use \"msgpack\""
+    )]
+    KeyUnused(&'static str),
     /// Whoever has our own public key would be ourselves.
     #[error("the address names our own key")]
     OwnKey,

@@ -127,8 +127,8 @@ pub enum Unsupported {
 pub struct Refused {
     /// What it was.
     pub what: RefusedKind,
-    /// Why: [`ErrorCode::TOO_LARGE`], [`ErrorCode::CANCELLED`] (the peer took it back) or
-    /// [`ErrorCode::OVERLOADED`] (no buffer could be had for it).
+    /// Why: [`ErrorCode::TOO_LARGE`], [`ErrorCode::CANCELLED`] (the peer took it back),
+    /// [`ErrorCode::OVERLOADED`] (no buffer could be had for it) or [`ErrorCode::UNIMPLEMENTED`].
     pub code: ErrorCode,
     /// Bytes announced.
     pub size: u64,

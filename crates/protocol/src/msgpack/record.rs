@@ -1,0 +1,382 @@
+//! Records: blocks of units sealed for the wire, and received bytes opened in place.
+
+use std::time::{Duration, Instant};
+
+use moorline_buffers::{Block, BlockPool, PoolExhausted, RecvBuffer, SendBuffer};
+use moorline_noise::{Opener, Sealer};
+
+use super::unit::{self, Op};
+use crate::closed::{CloseReason, Violation};
+use crate::limits::{
+    FIRST_RECORD_MAX, KEY_BYTES_MAX, KEY_RECORDS_MAX, KEY_RECORDS_TOLERATED,
+    KEY_UPDATES_PER_MINUTE_MAX,
+};
+use crate::seam::Sealing;
+
+/// Bytes in front of the ciphertext.
+const HEADER_LEN: usize = 4;
+
+/// Bytes behind it.
+const TAG_LEN: usize = 16;
+
+/// The first byte of a record: an ext value with a length of two bytes.
+const EXT_16: u8 = 0xc8;
+
+/// The sending half of `msgpack`.
+pub(super) struct RecordSealing {
+    sealer: Sealer,
+    /// For the records that carry a change of keys.
+    blocks: BlockPool,
+    limits: KeyLimits,
+}
+
+/// How long a sender keeps a key.
+#[derive(Debug, Clone, Copy)]
+struct KeyLimits {
+    records: u64,
+    bytes: u64,
+}
+
+impl RecordSealing {
+    pub(super) fn new(sealer: Sealer, blocks: BlockPool) -> Self {
+        let limits = KeyLimits { records: KEY_RECORDS_MAX, bytes: KEY_BYTES_MAX };
+        Self { sealer, blocks, limits }
+    }
+
+    //= docs/PROTOCOL.md#3
+    /// KEY_UPDATE is alone in its record, the last one under the old key.
+    fn update_key(&mut self, wire: &mut SendBuffer) -> Result<(), CloseReason> {
+        let mut block = self.blocks.acquire()?;
+        let len = unit::header_len(0);
+        unit::write_header(block.spare_mut(), Op::KeyUpdate.ty(), 0);
+        block.commit(len);
+        self.seal_block(block, wire)?;
+        self.sealer.rekey();
+        Ok(())
+    }
+
+    //= docs/PROTOCOL.md#3
+    fn seal_block(&mut self, mut block: Block, wire: &mut SendBuffer) -> Result<(), CloseReason> {
+        let sealed_len = u16::try_from(block.len() + TAG_LEN).expect("a block fits a record");
+        let wrapped = block.wrap(HEADER_LEN, TAG_LEN);
+        let [high, low] = sealed_len.to_be_bytes();
+        let header = [EXT_16, high, low, Op::Record.ty()];
+        wrapped.head.copy_from_slice(&header);
+        let mut tag = [0; TAG_LEN];
+        // The key is replaced long before it is used up, so only a broken cipher ends here.
+        let sealed = self.sealer.seal(&header, wrapped.body, &mut tag);
+        sealed.map_err(|_broken| CloseReason::Tampered)?;
+        wrapped.tail.copy_from_slice(&tag);
+        wire.push_block(block);
+        Ok(())
+    }
+}
+
+impl Sealing for RecordSealing {
+    fn seal(&mut self, block: Block, wire: &mut SendBuffer) -> Result<(), CloseReason> {
+        // One record is left for the update itself.
+        let worn = self.sealer.records() + 1 >= self.limits.records
+            || self.sealer.bytes() + block.len() as u64 > self.limits.bytes;
+        if worn {
+            self.update_key(wire)?;
+        }
+        self.seal_block(block, wire)
+    }
+
+    fn park(&mut self) {
+        self.sealer.park();
+    }
+}
+
+/// The sending half of `msgpack-plain`: blocks go out as they are.
+pub(super) struct PlainSealing;
+
+impl Sealing for PlainSealing {
+    fn seal(&mut self, block: Block, wire: &mut SendBuffer) -> Result<(), CloseReason> {
+        wire.push_block(block);
+        Ok(())
+    }
+
+    fn park(&mut self) {}
+}
+
+/// Finds one whole unit after the other in what was received.
+pub(super) struct Units {
+    channel: Channel,
+    /// Bytes of plaintext that one record, or one unit where there are no records, may have.
+    capacity: usize,
+    /// Before the peer is confirmed even less is taken.
+    first: bool,
+}
+
+enum Channel {
+    Sealed(Records),
+    Plain,
+}
+
+struct Records {
+    opener: Opener,
+    /// A record is open, and its tag still lies behind its plaintext.
+    tag_pending: bool,
+    /// A unit of this record has been seen.
+    unit_seen: bool,
+    updates: Updates,
+    records_max: u64,
+}
+
+/// Where a unit lies: at the front of what is readable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unit {
+    pub(super) ty: u8,
+    pub(super) header_len: usize,
+    /// Header and payload.
+    pub(super) len: usize,
+}
+
+/// Why there is no further unit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// What comes is no record.
+    NoRecord,
+    /// A record of a length that cannot be.
+    Length,
+    /// A record that does not verify.
+    Forged,
+    /// A rule about what is inside.
+    Violation(Violation),
+    /// No memory for it.
+    Exhausted(PoolExhausted),
+}
+
+impl From<Broken> for CloseReason {
+    //= docs/PROTOCOL.md#3
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::NoRecord | Broken::Length | Broken::Forged => CloseReason::Tampered,
+            Broken::Violation(violation) => violation.into(),
+            Broken::Exhausted(exhausted) => exhausted.into(),
+        }
+    }
+}
+
+impl From<PoolExhausted> for Broken {
+    fn from(exhausted: PoolExhausted) -> Self {
+        Broken::Exhausted(exhausted)
+    }
+}
+
+impl From<Violation> for Broken {
+    fn from(violation: Violation) -> Self {
+        Broken::Violation(violation)
+    }
+}
+
+impl Units {
+    /// Of a peer that seals records of at most `capacity` bytes of plaintext.
+    pub(super) fn sealed(opener: Opener, capacity: usize) -> Self {
+        let records = Records {
+            opener,
+            tag_pending: false,
+            unit_seen: false,
+            updates: Updates { since: None, count: 0 },
+            records_max: KEY_RECORDS_TOLERATED,
+        };
+        Self { channel: Channel::Sealed(records), capacity, first: true }
+    }
+
+    /// Of a peer without records, whose units are at most `capacity` bytes long.
+    pub(super) fn plain(capacity: usize) -> Self {
+        Self { channel: Channel::Plain, capacity, first: true }
+    }
+
+    /// The peer is confirmed: records may be as long as we said.
+    pub(super) fn lift_first_limit(&mut self) {
+        self.first = false;
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        matches!(self.channel, Channel::Sealed(_))
+    }
+
+    /// Whether a record is open of which something is left beside padding.
+    pub(super) fn has_more_in_record(&self, input: &RecvBuffer) -> bool {
+        self.is_sealed() && input.readable().iter().any(|byte| *byte != 0)
+    }
+
+    pub(super) fn park(&mut self) {
+        if let Channel::Sealed(records) = &mut self.channel {
+            records.opener.park();
+        }
+    }
+
+    /// The next unit, once it is whole. It is for the caller to consume it.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        input: &mut RecvBuffer,
+    ) -> Result<Option<Unit>, Broken> {
+        let (capacity, first) = (self.capacity, self.first);
+        match &mut self.channel {
+            Channel::Plain => {
+                let max = if first { capacity.min(FIRST_RECORD_MAX) } else { capacity };
+                plain_unit(input, max)
+            }
+            Channel::Sealed(records) => {
+                let max = HEADER_LEN + capacity + TAG_LEN;
+                let max = if first { max.min(FIRST_RECORD_MAX) } else { max };
+                records.next(now, input, max)
+            }
+        }
+    }
+}
+
+/// A unit that stands for itself.
+fn plain_unit(input: &mut RecvBuffer, len_max: usize) -> Result<Option<Unit>, Broken> {
+    let arrived = input.unopened().len();
+    input.mark_opened(arrived);
+    let Some(header) = unit::read_header(input.readable())? else {
+        return Ok(None);
+    };
+    let len = header.header_len + header.payload_len;
+    if len > len_max {
+        return Err(Broken::Length);
+    }
+    let have = input.readable().len();
+    if have < len {
+        input.reserve(len - have)?;
+        return Ok(None);
+    }
+    Ok(Some(Unit { ty: header.ty, header_len: header.header_len, len }))
+}
+
+impl Records {
+    fn next(
+        &mut self,
+        now: Instant,
+        input: &mut RecvBuffer,
+        len_max: usize,
+    ) -> Result<Option<Unit>, Broken> {
+        loop {
+            let padding = input.readable().iter().take_while(|byte| **byte == 0).count();
+            input.consume(padding);
+            if !input.readable().is_empty() {
+                let unit = unit_in_record(input.readable())?;
+                if !is_key_update(unit.ty) {
+                    self.unit_seen = true;
+                    return Ok(Some(unit));
+                }
+                self.update_key(now, unit, input)?;
+            }
+            if !self.open(input, len_max)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    //= docs/PROTOCOL.md#3
+    /// Opens the next record in place; `false` if it is not whole.
+    fn open(&mut self, input: &mut RecvBuffer, len_max: usize) -> Result<bool, Broken> {
+        if self.tag_pending {
+            input.skip_unopened(TAG_LEN);
+            self.tag_pending = false;
+        }
+        let Some(sealed_len) = sealed_len(input.unopened())? else {
+            return Ok(false);
+        };
+        let len = HEADER_LEN + sealed_len;
+        if sealed_len <= TAG_LEN || len > len_max {
+            return Err(Broken::Length);
+        }
+        let have = input.unopened().len();
+        if have < len {
+            input.reserve(len - have)?;
+            return Ok(false);
+        }
+        if self.opener.records() >= self.records_max {
+            let rule = "too many records under one key";
+            return Err(Violation::protocol(3, rule).into());
+        }
+        let header: [u8; HEADER_LEN] =
+            input.unopened()[..HEADER_LEN].try_into().expect("four bytes were asked for");
+        input.skip_unopened(HEADER_LEN);
+        let sealed = &mut input.unopened_mut()[..sealed_len];
+        let plain_len = self.opener.open(&header, sealed).map_err(|_| Broken::Forged)?;
+        input.mark_opened(plain_len);
+        self.tag_pending = true;
+        self.unit_seen = false;
+        Ok(true)
+    }
+
+    //= docs/PROTOCOL.md#3
+    fn update_key(
+        &mut self,
+        now: Instant,
+        unit: Unit,
+        input: &mut RecvBuffer,
+    ) -> Result<(), Violation> {
+        if unit.ty != Op::KeyUpdate.ty() || unit.len != unit.header_len {
+            return Err(Violation::protocol(3, "KEY_UPDATE is empty and has no flags"));
+        }
+        input.consume(unit.len);
+        let alone = !self.unit_seen && input.readable().iter().all(|byte| *byte == 0);
+        if !alone {
+            return Err(Violation::protocol(3, "KEY_UPDATE is alone in its record"));
+        }
+        let padding = input.readable().len();
+        input.consume(padding);
+        self.updates.count(now)?;
+        self.opener.rekey();
+        Ok(())
+    }
+}
+
+/// What the header of a record says about ciphertext and tag, once it is whole.
+fn sealed_len(bytes: &[u8]) -> Result<Option<usize>, Broken> {
+    // Byte by byte, so that what is no record is seen as early as possible, however it comes.
+    if bytes.first().is_some_and(|first| *first != EXT_16) {
+        return Err(Broken::NoRecord);
+    }
+    let Some(&[_, high, low, ty]) = bytes.first_chunk::<HEADER_LEN>() else {
+        return Ok(None);
+    };
+    if ty != Op::Record.ty() {
+        return Err(Broken::NoRecord);
+    }
+    Ok(Some(usize::from(u16::from_be_bytes([high, low]))))
+}
+
+/// The unit at the front of a record's plaintext.
+fn unit_in_record(plain: &[u8]) -> Result<Unit, Violation> {
+    let torn = Violation::protocol(3, "a unit goes beyond its record");
+    let header = unit::read_header(plain)?.ok_or(torn)?;
+    let len = header.header_len + header.payload_len;
+    if len > plain.len() {
+        return Err(torn);
+    }
+    Ok(Unit { ty: header.ty, header_len: header.header_len, len })
+}
+
+fn is_key_update(ty: u8) -> bool {
+    ty & 0x1f == Op::KeyUpdate.ty()
+}
+
+/// How often the peer has changed its key within a minute.
+struct Updates {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Updates {
+    //= docs/PROTOCOL.md#3
+    fn count(&mut self, now: Instant) -> Result<(), Violation> {
+        let over = |since| now.saturating_duration_since(since) >= Duration::from_secs(60);
+        if self.since.is_none_or(over) {
+            *self = Self { since: Some(now), count: 0 };
+        }
+        self.count += 1;
+        if self.count > KEY_UPDATES_PER_MINUTE_MAX {
+            return Err(Violation::protocol(3, "too many changes of keys a minute"));
+        }
+        Ok(())
+    }
+}

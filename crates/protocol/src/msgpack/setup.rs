@@ -1,0 +1,174 @@
+//! SETUP, the first unit of each side inside the channel: what it allows the other.
+
+use std::time::Duration;
+
+use super::put::Put;
+use super::unit::Fields;
+use crate::closed::{Violation, printable};
+use crate::code::ErrorCode;
+use crate::dictionary::HandledTypes;
+use crate::limits::{
+    AGENT_MAX, IN_FLIGHT_MIN, MESSAGE_MAX_MAX, SETUP_MAX, STREAMS_MIN, TYPES_MAX, WINDOW_MAX,
+    WINDOW_MIN,
+};
+use crate::seam::PeerLimits;
+use crate::settings::Local;
+
+mod key {
+    pub(super) const AGENT: u64 = 0;
+    pub(super) const MESSAGE_MAX: u64 = 2;
+    pub(super) const INITIATION_WINDOW: u64 = 3;
+    pub(super) const STREAM_WINDOW: u64 = 4;
+    pub(super) const IN_FLIGHT_MAX: u64 = 5;
+    pub(super) const TIMEOUT: u64 = 6;
+    pub(super) const TYPES: u64 = 8;
+    pub(super) const HANDLES: u64 = 9;
+    pub(super) const STREAMS_MAX: u64 = 10;
+}
+
+/// What a peer's SETUP said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setup {
+    pub(crate) agent: Box<str>,
+    pub(crate) limits: PeerLimits,
+    /// How many of its message types its digest covers.
+    pub(crate) types: u32,
+    /// Which of its types it handles, by its own numbers. `None`: it does not say.
+    pub(crate) handles: Option<Box<[u8]>>,
+}
+
+//= docs/PROTOCOL.md#4
+/// Writes the payload of our SETUP and returns its length.
+pub(crate) fn write(
+    local: &Local,
+    types: u32,
+    handled: &HandledTypes,
+    out: &mut [u8; SETUP_MAX],
+) -> usize {
+    let settings = &local.settings;
+    let handles = (!handled.any()).then(|| handled.to_bitmap());
+    let mut put = Put::new(out);
+    let optional = u8::from(settings.timeout.is_some()) + u8::from(handles.is_some());
+    put.map(7 + optional);
+    put.uint(key::AGENT);
+    put.str(&local.agent[..local.agent.floor_char_boundary(AGENT_MAX)]);
+    let numbers = [
+        (key::MESSAGE_MAX, settings.message_max),
+        (key::INITIATION_WINDOW, settings.initiation_window),
+        (key::STREAM_WINDOW, settings.stream_window),
+        (key::IN_FLIGHT_MAX, settings.in_flight_max.into()),
+        (key::TYPES, types.into()),
+        (key::STREAMS_MAX, settings.streams_max.into()),
+    ];
+    for (key, value) in numbers {
+        put.uint(key);
+        put.uint(value);
+    }
+    if let Some(timeout) = settings.timeout {
+        put.uint(key::TIMEOUT);
+        put.uint(milliseconds(timeout));
+    }
+    if let Some(handles) = handles {
+        put.uint(key::HANDLES);
+        put.bin(&handles);
+    }
+    put.len()
+}
+
+/// Whole milliseconds, rounded up so that what is short does not become nothing.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+//= docs/PROTOCOL.md#4
+/// Reads a peer's SETUP: unknown keys are ignored, what is missing is at its floor.
+pub(crate) fn read(payload: &[u8]) -> Result<Setup, Violation> {
+    if payload.len() > SETUP_MAX {
+        return Err(Violation::protocol(4, "SETUP is longer than 1,024 bytes"));
+    }
+    let mut setup = Setup {
+        agent: "".into(),
+        limits: PeerLimits {
+            message_max: WINDOW_MIN,
+            initiation_window: WINDOW_MIN,
+            in_flight_max: IN_FLIGHT_MIN,
+            timeout: None,
+        },
+        types: 0,
+        handles: None,
+    };
+    let mut fields = Fields::new(payload);
+    for _ in 0..fields.map_len()? {
+        if next_is_uint(&fields) {
+            let key = fields.uint()?;
+            read_value(&mut setup, key, &mut fields)?;
+        } else {
+            fields.skip_value()?;
+            fields.skip_value()?;
+        }
+    }
+    if !fields.is_empty() {
+        return Err(Violation::protocol(4, "something follows the map of SETUP"));
+    }
+    Ok(setup)
+}
+
+fn read_value(setup: &mut Setup, key: u64, fields: &mut Fields<'_>) -> Result<(), Violation> {
+    match key {
+        key::AGENT => {
+            let agent = printable(fields.str()?);
+            setup.agent = agent[..agent.floor_char_boundary(AGENT_MAX)].into();
+        }
+        key::MESSAGE_MAX => {
+            let message_max = at_least(fields.uint()?, WINDOW_MIN)?;
+            setup.limits.message_max = message_max.min(MESSAGE_MAX_MAX);
+        }
+        key::INITIATION_WINDOW => setup.limits.initiation_window = window(fields.uint()?)?,
+        // The version that has streams will keep these two; their bounds hold already.
+        key::STREAM_WINDOW => _ = window(fields.uint()?)?,
+        key::STREAMS_MAX => _ = at_least(fields.uint()?, STREAMS_MIN.into())?,
+        key::IN_FLIGHT_MAX => {
+            let in_flight_max = at_least(fields.uint()?, IN_FLIGHT_MIN.into())?;
+            setup.limits.in_flight_max = u32::try_from(in_flight_max).unwrap_or(u32::MAX);
+        }
+        key::TIMEOUT => setup.limits.timeout = Some(Duration::from_millis(fields.uint()?)),
+        key::TYPES => {
+            let types = fields.uint()?;
+            setup.types = u32::try_from(types)
+                .ok()
+                .filter(|types| *types <= TYPES_MAX)
+                .ok_or(Violation::with_code(9, "more than 4,096 message types", ErrorCode::FLOW))?;
+        }
+        key::HANDLES => setup.handles = Some(bitmap(fields)?.into()),
+        _ => fields.skip_value()?,
+    }
+    Ok(())
+}
+
+/// A bitmap of handled types, which cannot be longer than there may be types.
+pub(crate) fn bitmap<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], Violation> {
+    let bits = fields.bin()?;
+    if bits.len() > TYPES_MAX as usize / 8 {
+        return Err(Violation::with_code(9, "more than 4,096 message types", ErrorCode::FLOW));
+    }
+    Ok(bits)
+}
+
+//= docs/PROTOCOL.md#2
+fn at_least(value: u64, floor: u64) -> Result<u64, Violation> {
+    if value < floor {
+        return Err(Violation::protocol(2, "a limit in SETUP is below its floor"));
+    }
+    Ok(value)
+}
+
+fn window(value: u64) -> Result<u64, Violation> {
+    if value > WINDOW_MAX {
+        return Err(Violation::with_code(9, "a window above 2^31", ErrorCode::FLOW));
+    }
+    at_least(value, WINDOW_MIN)
+}
+
+fn next_is_uint(fields: &Fields<'_>) -> bool {
+    matches!(fields.rest().first(), Some(0x00..=0x7f | 0xcc..=0xcf))
+}
