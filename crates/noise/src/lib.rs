@@ -95,7 +95,7 @@ pub use handshake_error::{Blame, HandshakeError};
 pub use identity::{Identity, KeyError};
 pub use peers::{Peer, PeerLineError, Peers, PeersError, Refusal};
 pub use prologue::prologue;
-pub use provider::Provider;
+pub use provider::{Provider, RandomError};
 pub use public_key::{Fingerprint, PublicKey, PublicKeyError};
 pub use record::{Opener, RecordError, Sealer};
 pub use suite::{Role, Suite, Suites};
