@@ -1,0 +1,188 @@
+//! A request on its way: settings first, then a future.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use moorline_protocol::{ErrorCode, Meta, Request};
+
+use crate::errors::{CallError, SendError};
+use crate::requests::{Outcome, Reply};
+use crate::scratch::{keep_scratch, take_scratch, with_scratch};
+use crate::session_ref::SessionRef;
+
+/// A request that has not been sent yet. Awaiting it sends it.
+#[must_use = "a request is sent when it is awaited"]
+pub struct Call<Q: Request> {
+    session: SessionRef,
+    request: Q,
+    timeout: Timeout,
+    meta: Meta,
+}
+
+enum Timeout {
+    /// What our settings told the peer: nothing needs to be said.
+    Default,
+    Own(Option<Duration>),
+}
+
+impl<Q: Request> Call<Q> {
+    pub(crate) fn new(session: SessionRef, request: Q) -> Self {
+        Self { session, request, timeout: Timeout::Default, meta: Meta::default() }
+    }
+
+    /// How long to wait for the answer, instead of the session's default of 30 s. The peer is told,
+    /// and drops its handler when the time is over. 0 fails at the first look.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Timeout::Own(Some(timeout));
+        self
+    }
+
+    /// Waits for ever, or until the session ends.
+    pub fn no_timeout(mut self) -> Self {
+        self.timeout = Timeout::Own(None);
+        self
+    }
+
+    /// 0 to 7, 4 if not said; more goes first. Above 7 counts as 7.
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.meta.priority = Some(priority.min(7));
+        self
+    }
+
+    /// Says that running it twice does no harm.
+    pub fn idempotent(mut self) -> Self {
+        self.meta.idempotent = true;
+        self
+    }
+
+    fn start(mut self) -> Result<Answer<Q>, SendError> {
+        let shared = &*self.session.shared;
+        let index = shared.registry.index_of::<Q>()?;
+        let timeout = match self.timeout {
+            Timeout::Default => shared.hub.timeout_default,
+            Timeout::Own(timeout) => {
+                // "For ever" travels as the longest time there is.
+                self.meta.deadline = Some(timeout.unwrap_or(Duration::MAX));
+                timeout
+            }
+        };
+        let id = with_scratch(|body| {
+            shared.encode_body(&self.request, body)?;
+            shared.request(index, Q::registration().name(), self.meta, timeout, body)
+        })?;
+        Ok(Answer { session: self.session, id, done: false, answer: PhantomData })
+    }
+}
+
+impl<Q: Request> IntoFuture for Call<Q> {
+    type Output = Result<Q::Response, CallError<Q::Error>>;
+    type IntoFuture = CallFuture<Q>;
+
+    fn into_future(self) -> CallFuture<Q> {
+        CallFuture { state: State::New(Some(self)) }
+    }
+}
+
+/// The future of a request.
+///
+/// # Cancel safety
+/// Dropped before it is ready, the request is taken back: a CANCEL goes out if the request has, and
+/// the peer drops its handler. Whether the handler had run by then is not known.
+pub struct CallFuture<Q: Request> {
+    state: State<Q>,
+}
+
+enum State<Q: Request> {
+    New(Option<Call<Q>>),
+    Sent(Answer<Q>),
+}
+
+/// Nothing in here is ever pinned in place.
+impl<Q: Request> Unpin for CallFuture<Q> {}
+
+impl<Q: Request> Future for CallFuture<Q> {
+    type Output = Result<Q::Response, CallError<Q::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::New(call) = &mut self.state {
+            let call = call.take().expect("a call that could not be sent is not polled again");
+            match call.start() {
+                Ok(answer) => self.state = State::Sent(answer),
+                Err(error) => return Poll::Ready(Err(CallError::NotSent(error))),
+            }
+        }
+        match &mut self.state {
+            State::Sent(answer) => answer.poll(cx),
+            State::New(_) => unreachable!("it was just sent"),
+        }
+    }
+}
+
+/// A slot among the requests in flight, given back when dropped.
+struct Answer<Q> {
+    session: SessionRef,
+    id: u32,
+    done: bool,
+    answer: PhantomData<fn() -> Q>,
+}
+
+impl<Q: Request> Answer<Q> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Q::Response, CallError<Q::Error>>> {
+        assert!(!self.done, "polled again after the answer");
+        let shared = &*self.session.shared;
+        let mut outbox = shared.lock();
+        let polled = outbox.requests.poll(self.id, cx, take_scratch);
+        if polled.is_pending() {
+            return Poll::Pending;
+        }
+        let mut waiting = Vec::new();
+        outbox.wake_waiters(&mut waiting);
+        drop(outbox);
+        self.done = true;
+        waiting.into_iter().for_each(std::task::Waker::wake);
+        polled.map(|outcome| self.conclude(outcome))
+    }
+
+    /// Decodes outside the lock: what a user's `Deserialize` does is the user's business.
+    fn conclude(&self, outcome: Outcome) -> Result<Q::Response, CallError<Q::Error>> {
+        let format = self.session.shared.encoder.format();
+        match outcome {
+            Outcome::Response(reply) => {
+                let decoded = format.decode(reply.bytes());
+                recycle(reply);
+                decoded.map_err(|_| CallError::Decode)
+            }
+            Outcome::Error { code: ErrorCode::APPLICATION, detail, .. } => {
+                let decoded = format.decode(detail.bytes());
+                recycle(detail);
+                Err(decoded.map_or(CallError::Decode, CallError::App))
+            }
+            Outcome::Error { code, message, .. } => Err(CallError::Fault(code, message)),
+            Outcome::Timeout => Err(CallError::Timeout),
+            Outcome::Closed { reason, sent } => Err(CallError::Closed { reason, sent }),
+            Outcome::TooLarge => Err(CallError::AnswerTooLarge),
+        }
+    }
+}
+
+/// The buffer of this answer serves the thread's next message.
+fn recycle(reply: Reply) {
+    if let Reply::Copied(buffer) = reply {
+        keep_scratch(buffer);
+    }
+}
+
+impl<Q> Drop for Answer<Q> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let shared = &*self.session.shared;
+        let _ = shared.append(|outbox| {
+            outbox.requests.abandon(self.id);
+            Ok::<_, SendError>(())
+        });
+    }
+}

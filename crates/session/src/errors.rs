@@ -1,0 +1,175 @@
+//! What can go wrong with a message, sorted by whose doing it was.
+
+use std::fmt;
+
+use moorline_buffers::PoolExhausted;
+use moorline_protocol::{CloseReason, EncodeError, ErrorCode, RegistryError};
+
+/// Why a message was not accepted for sending. It was not sent, in no part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The session is no more, or goes away.
+    #[error("the session is closed: {0}")]
+    Closed(CloseReason),
+    /// The peer drains: it takes nothing new.
+    #[error("the peer is shutting down and takes nothing new")]
+    Draining,
+    /// Too much is queued already. Wait with `room().await`, or send less.
+    #[error("{queued} bytes are queued for the peer, the limit is {limit} (knob: `outbox_bytes`)")]
+    Full {
+        /// Bytes waiting.
+        queued: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// As many requests are in flight as the peer allows. Wait with `room().await`.
+    #[error(
+        "{limit} requests are in flight, as many as the peer allows (its knob: `in_flight_max`)"
+    )]
+    InFlight {
+        /// Requests allowed.
+        limit: u32,
+    },
+    /// Above the largest message the peer takes.
+    #[error("the message has {size} bytes, the peer takes {limit} (its knob: `message_max`)")]
+    TooLarge {
+        /// Bytes of the encoded body.
+        size: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The peer has said what it handles, and this is not among it.
+    #[error("the peer does not handle \"{0}\"")]
+    NotHandledByPeer(&'static str),
+    /// The value could not be encoded.
+    #[error("the message could not be encoded: {0}")]
+    Encode(Box<str>),
+    /// The message type could not be registered.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// No memory.
+    #[error(transparent)]
+    Exhausted(#[from] PoolExhausted),
+    /// The protocol of this session cannot say it.
+    #[error("the protocol of this session cannot express {0}")]
+    Unsupported(&'static str),
+}
+
+impl From<EncodeError> for SendError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Exhausted(exhausted) => SendError::Exhausted(exhausted),
+            EncodeError::Unsupported(what) => SendError::Unsupported(what),
+            _ => SendError::Unsupported("this message"),
+        }
+    }
+}
+
+/// Why a call has no good answer. `E` is the application's own error type for this request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError<E> {
+    /// The handler answered with an error of its own.
+    App(E),
+    /// The peer, or the framework on its side, refused or failed.
+    Fault(ErrorCode, Box<str>),
+    /// No answer in time.
+    Timeout,
+    /// The session ended first.
+    Closed {
+        /// Why.
+        reason: CloseReason,
+        /// Whether the request had left this process.
+        sent: bool,
+    },
+    /// It was not sent at all.
+    NotSent(SendError),
+    /// An answer came that is not of the declared type.
+    Decode,
+    /// The answer is above what this side takes, or too many answers wait for their callers.
+    AnswerTooLarge,
+}
+
+/// Whether a call that failed may have run at the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executed {
+    /// Certainly not: it is safe to call again.
+    No,
+    /// Nobody can know.
+    Maybe,
+    /// Yes: the handler ran, and it or its answer failed.
+    Yes,
+}
+
+impl<E> CallError<E> {
+    /// Whether the handler may have run.
+    #[must_use]
+    pub fn executed(&self) -> Executed {
+        match self {
+            CallError::NotSent(_) | CallError::Closed { sent: false, .. } => Executed::No,
+            CallError::Fault(code, _) if code.certainly_not_executed() => Executed::No,
+            CallError::App(_) | CallError::Decode | CallError::AnswerTooLarge => Executed::Yes,
+            _ => Executed::Maybe,
+        }
+    }
+
+    /// Whether calling again as it is may help and cannot do harm.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            CallError::NotSent(error) => {
+                matches!(error, SendError::Full { .. } | SendError::InFlight { .. })
+            }
+            CallError::Fault(code, _) => *code == ErrorCode::OVERLOADED,
+            _ => false,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::App(error) => write!(f, "the handler answered: {error}"),
+            CallError::Fault(code, text) if text.is_empty() => write!(f, "the call failed: {code}"),
+            CallError::Fault(code, text) => write!(f, "the call failed: {code}, \"{text}\""),
+            CallError::Timeout => f.write_str("no answer in time (knob: `timeout` of the call)"),
+            CallError::Closed { reason, sent: true } => {
+                write!(f, "the session ended before the answer, the call may have run: {reason}")
+            }
+            CallError::Closed { reason, sent: false } => {
+                write!(f, "the session ended before the request had left: {reason}")
+            }
+            CallError::NotSent(error) => write!(f, "not sent: {error}"),
+            CallError::Decode => f.write_str("the answer is not of the declared type"),
+            CallError::AnswerTooLarge => {
+                f.write_str("the answer is above what this side takes (knob: `message_max`)")
+            }
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> std::error::Error for CallError<E> {}
+
+/// What a handler says when it has no good answer: its own typed error, or a code and a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure<E> {
+    /// The application's error, typed.
+    App(E),
+    /// A code (positive codes are the application's) and a text for people.
+    Fault(ErrorCode, Box<str>),
+}
+
+impl<E> Failure<E> {
+    /// A fault with a code and a text.
+    #[must_use]
+    pub fn fault(code: ErrorCode, text: &str) -> Self {
+        Failure::Fault(code, text.into())
+    }
+}
+
+impl<E> From<E> for Failure<E> {
+    fn from(error: E) -> Self {
+        Failure::App(error)
+    }
+}

@@ -1,0 +1,94 @@
+//! All sessions of a process: the table, who hears of their ends, and who hears of everything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moorline_protocol::CloseReason;
+
+use crate::close::{CloseSubscription, CloseTable, SessionEnd};
+use crate::id::SessionId;
+use crate::session_ref::{SessionParts, SessionRef};
+use crate::table::{SessionTable, TableFull};
+use crate::topic::{
+    NewSession, SessionClosed, Subscription, SystemEvent, SystemMessage, Topic, Topics,
+};
+
+/// One for a service; its sessions keep it alive.
+pub struct Hub {
+    table: SessionTable,
+    closes: CloseTable,
+    topics: Topics,
+    pub(crate) timeout_default: Option<Duration>,
+}
+
+impl Hub {
+    /// For at most `sessions_max` sessions, whose calls wait `timeout_default` unless they say
+    /// otherwise.
+    #[must_use]
+    pub fn new(sessions_max: usize, timeout_default: Option<Duration>) -> Arc<Self> {
+        Arc::new(Self {
+            table: SessionTable::new(sessions_max),
+            closes: CloseTable::default(),
+            topics: Topics::default(),
+            timeout_default,
+        })
+    }
+
+    /// Gives a new session its id and tells [`NewSession`] before anything of it is dispatched.
+    ///
+    /// # Errors
+    /// The table is full.
+    pub fn open(self: &Arc<Self>, parts: SessionParts<'_>) -> Result<SessionRef, TableFull> {
+        let session = self.table.insert(|id| {
+            self.closes.open(id);
+            SessionRef::new(id, Arc::clone(self), parts)
+        })?;
+        let event = NewSession { id: session.id(), direction: session.direction() };
+        self.publish(session.protocol(), event);
+        Ok(session)
+    }
+
+    /// The session of this id, if it is still open.
+    #[must_use]
+    pub fn acquire(&self, id: SessionId) -> Option<SessionRef> {
+        self.table.acquire(id)
+    }
+
+    /// All live sessions.
+    #[must_use]
+    pub fn sessions(&self) -> &SessionTable {
+        &self.table
+    }
+
+    /// Calls `hear` exactly once when the session ends, at once if there is none of this id.
+    pub fn subscribe_close(
+        &self,
+        id: SessionId,
+        hear: impl FnOnce(&SessionEnd) + Send + 'static,
+    ) -> CloseSubscription {
+        self.closes.subscribe(id, hear)
+    }
+
+    /// Calls `hear` for each event of a topic that meets the condition.
+    pub fn subscribe<E: SystemEvent>(
+        &self,
+        topic: Topic<E>,
+        condition: impl Fn(&E) -> bool + Send + Sync + 'static,
+        hear: impl Fn(&E) + Send + Sync + 'static,
+    ) -> Subscription {
+        self.topics.subscribe(topic, condition, hear)
+    }
+
+    /// Tells an event of a protocol.
+    pub fn publish(&self, protocol: &str, event: impl Into<SystemMessage>) {
+        self.topics.publish(protocol, &event.into());
+    }
+
+    /// A session has ended: it is found no more, then its subscribers hear of it, then everybody.
+    pub(crate) fn close(&self, session: &SessionRef, reason: &CloseReason) {
+        let id = session.id();
+        self.table.remove(id);
+        self.closes.close(id, reason.clone());
+        self.publish(session.protocol(), SessionClosed { id, reason: reason.clone() });
+    }
+}

@@ -1,0 +1,48 @@
+//! Every limit of this crate, with the reason for its number.
+
+/// Bytes a session queues for sending before `send` says `Full`, unless set: a whole message of the
+/// default largest size, and one more behind it.
+pub const OUTBOX_BYTES_DEFAULT: usize = 32 * 1024 * 1024;
+
+/// Bodies above this are encoded into blocks of their own outside the lock and only linked: below
+/// it a copy under the lock is cheaper than a second lock.
+pub const LINK_ABOVE: usize = 4 * 1024;
+
+/// Bytes of queued calls and answers from which the sender tries to write by itself, so that both
+/// sides of a busy connection do not take turns.
+pub const EARLY_FLUSH_CALLS: usize = 8 * 1024;
+
+/// The same for posts: a full block.
+pub const EARLY_FLUSH_POSTS: usize = 16 * 1024;
+
+/// Answers the peer has not read yet, in bytes; beyond it its new requests are refused.
+pub const ANSWERS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Answers queued for callers, as a multiple of the largest message; likewise what running handlers
+/// hold.
+pub const HELD_MESSAGES: u64 = 2;
+
+/// Spare reply buffers kept by one session: as many calls as usually end in one batch.
+pub const SPARE_REPLIES_MAX: usize = 256;
+
+/// A scratch or reply buffer that has grown above this is given back after use.
+pub const SCRATCH_KEEP_MAX: usize = 64 * 1024;
+
+/// Sessions of one table, unless set.
+pub const SESSIONS_MAX_DEFAULT: usize = 1 << 20;
+
+/// Each step of a session id: odd, so that all 2^32 values come once, and large, so that ids of
+/// neighbours in time differ in many places.
+pub const ID_STRIDE: u32 = 0x9E37_79B1;
+
+/// Slots a table starts with.
+pub const TABLE_SLOTS_MIN: usize = 64;
+
+/// Pings waiting for their answer.
+pub const PINGS_MAX: usize = 1_024;
+
+/// Cancels and errors for the peer's faults that may come at once ...
+pub const CALM_BURST: u32 = 1_000;
+
+/// ... and how many more each second allows; each call that ends well allows one as well.
+pub const CALM_PER_SECOND: u32 = 33;

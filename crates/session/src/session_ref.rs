@@ -1,0 +1,422 @@
+//! A cheap handle to a session: everything an application does with one.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use moorline_buffers::{BlockPool, SendBuffer};
+use moorline_protocol::{
+    Body, CloseReason, Encoder, ErrorCode, Farewell, Frame, Kind, Message, MessageIndex,
+    MessageRegistry, Meta, Opened, PeerFacts, PeerLimits, Request,
+};
+
+use crate::call::Call;
+use crate::close::{CloseSubscription, SessionEnd};
+use crate::errors::SendError;
+use crate::hub::Hub;
+use crate::id::SessionId;
+use crate::limits::{EARLY_FLUSH_CALLS, EARLY_FLUSH_POSTS, LINK_ABOVE};
+use crate::outbox::{Outbox, Phase, Signals};
+use crate::scratch::with_scratch;
+
+/// A session, seen from any thread. Cloning it is cheap; it does not keep the session open.
+#[derive(Clone)]
+pub struct SessionRef {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all handles of a session and its driver have in common.
+pub(crate) struct Shared {
+    pub(crate) id: SessionId,
+    pub(crate) protocol: &'static str,
+    pub(crate) direction: Direction,
+    pub(crate) address: Box<str>,
+    pub(crate) peer: PeerFacts,
+    pub(crate) limits: PeerLimits,
+    pub(crate) encoder: Arc<dyn Encoder>,
+    pub(crate) registry: MessageRegistry,
+    pub(crate) blocks: BlockPool,
+    pub(crate) block_max: usize,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) flusher: OnceLock<Weak<dyn Flusher>>,
+    outbox: Mutex<Outbox>,
+}
+
+/// Who opened the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The peer.
+    Accepted,
+    /// This side.
+    Connected,
+}
+
+/// Writes what is queued, if nobody else is at it: how a sender gets a full batch out by itself
+/// without this crate knowing a socket.
+pub trait Flusher: Send + Sync {
+    /// Never blocks, never waits for a lock.
+    fn flush(&self);
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionStatus {
+    /// Messages go both ways.
+    Open,
+    /// The peer takes nothing new; what was accepted is answered.
+    PeerDrains,
+    /// This side is closing; what was accepted for sending still goes out.
+    Closing,
+    /// It is over.
+    Closed(CloseReason),
+}
+
+/// What a new session is made of.
+pub struct SessionParts<'a> {
+    /// What the protocol said when it opened.
+    pub opened: &'a Opened,
+    /// Name of the protocol.
+    pub protocol: &'static str,
+    /// Who opened the connection.
+    pub direction: Direction,
+    /// Address of the peer, for people.
+    pub address: Box<str>,
+    /// Message types of this side.
+    pub registry: MessageRegistry,
+    /// Blocks come from here.
+    pub blocks: BlockPool,
+    /// What this side handles now.
+    pub handled: moorline_protocol::HandledTypes,
+    /// Bytes to be queued at most.
+    pub outbox_bytes: usize,
+    /// Largest message this side takes.
+    pub message_max: u64,
+}
+
+impl SessionRef {
+    pub(crate) fn new(id: SessionId, hub: Arc<Hub>, parts: SessionParts<'_>) -> Self {
+        let opened = parts.opened;
+        let outbox = Outbox::new(
+            opened,
+            &parts.blocks,
+            parts.handled,
+            parts.outbox_bytes,
+            parts.message_max,
+        );
+        let shared = Shared {
+            id,
+            protocol: parts.protocol,
+            direction: parts.direction,
+            address: parts.address,
+            peer: opened.peer.clone(),
+            limits: opened.limits,
+            encoder: Arc::clone(&opened.encoder),
+            registry: parts.registry,
+            block_max: opened.block_max.min(parts.blocks.payload_capacity()),
+            blocks: parts.blocks,
+            hub,
+            flusher: OnceLock::new(),
+            outbox: Mutex::new(outbox),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Its id, unique over time.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.shared.id
+    }
+
+    /// Who is at the other end: key, name on our list, suite. It never changes.
+    #[must_use]
+    pub fn peer(&self) -> &PeerFacts {
+        &self.shared.peer
+    }
+
+    /// Address of the peer, for people and logs.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.shared.address
+    }
+
+    /// Name of the protocol it speaks.
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        self.shared.protocol
+    }
+
+    /// Name of a message type of this side.
+    #[must_use]
+    pub fn name_of(&self, index: MessageIndex) -> Option<&'static str> {
+        self.shared.registry.name_of(index)
+    }
+
+    /// Who opened the connection.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.shared.direction
+    }
+
+    /// Where it stands now. It may have moved on by the time you look.
+    #[must_use]
+    pub fn status(&self) -> SessionStatus {
+        match self.shared.lock().phase() {
+            Phase::Open => SessionStatus::Open,
+            Phase::PeerDrains => SessionStatus::PeerDrains,
+            Phase::Closing(_) | Phase::Farewell(_) => SessionStatus::Closing,
+            Phase::Closed(reason) => SessionStatus::Closed(reason.clone()),
+        }
+    }
+
+    /// Whether new messages are accepted. `status` says why not.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.shared.lock().phase(), Phase::Open)
+    }
+
+    /// Bytes queued and not yet taken for sealing.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.lock().queued()
+    }
+
+    /// Queues a post. It never blocks, and never drops in silence.
+    ///
+    /// # Errors
+    /// The message was not accepted, in no part; the error says why.
+    pub fn send<M: Message>(&self, message: &M) -> Result<(), SendError> {
+        let shared = &*self.shared;
+        let index = shared.registry.index_of::<M>()?;
+        with_scratch(|body| {
+            shared.encode_body(message, body)?;
+            shared.post(index, M::registration().name(), body)
+        })
+    }
+
+    /// As [`send`](Self::send), but waits for [`room`](Self::room) instead of failing with `Full`.
+    ///
+    /// # Errors
+    /// As `send`, without `Full`.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, nothing was sent.
+    pub async fn send_wait<M: Message>(&self, message: &M) -> Result<(), SendError> {
+        loop {
+            match self.send(message) {
+                Err(SendError::Full { .. }) => self.room().await,
+                result => return result,
+            }
+        }
+    }
+
+    /// Asks, and waits for the one answer: `session.request(q).timeout(d).await`.
+    ///
+    /// Nothing is sent before the first poll. Dropping the future takes the request back: the peer
+    /// drops its handler.
+    pub fn request<Q: Request>(&self, request: Q) -> Call<Q> {
+        Call::new(self.clone(), request)
+    }
+
+    /// Waits until at most half of the outbox is taken and a request has a slot, or until the
+    /// session is no longer open.
+    ///
+    /// # Cancel safety
+    /// It only waits.
+    pub async fn room(&self) {
+        poll_fn(|cx| self.shared.lock().poll_room(cx)).await;
+    }
+
+    /// Waits until the peer has dispatched everything that was sent before.
+    ///
+    /// # Errors
+    /// The session ended first.
+    ///
+    /// # Cancel safety
+    /// It only waits; dropped, what was sent stays sent.
+    pub async fn barrier(&self) -> Result<(), SendError> {
+        let nonce = self.shared.append(|outbox| outbox.append_ping())?;
+        poll_fn(|cx| self.shared.lock().poll_pong(nonce, cx)).await.map_err(SendError::Closed)
+    }
+
+    /// Hands what is queued to the kernel now, if the kernel takes it and nobody else is at it.
+    pub fn flush(&self) {
+        self.shared.flush();
+    }
+
+    /// Closes in order: what was accepted for sending goes out, then the farewell. Returns at once;
+    /// `false` if it was closing already.
+    pub fn close(&self) -> bool {
+        self.begin_close(Farewell::ordinary())
+    }
+
+    /// As [`close`](Self::close), with a code of the application (from 1 up) and a text that the
+    /// peer gets to see.
+    pub fn close_with(&self, code: ErrorCode, text: &str) -> bool {
+        self.begin_close(Farewell::new(code, text))
+    }
+
+    /// Calls `hear` exactly once when the session ends, at once if it has ended.
+    pub fn on_close(&self, hear: impl FnOnce(&SessionEnd) + Send + 'static) -> CloseSubscription {
+        self.shared.hub.subscribe_close(self.id(), hear)
+    }
+
+    /// Asks the driver for something; for whoever runs the sessions of a process.
+    pub fn signal(&self, signals: Signals) {
+        let _ = self.shared.append(|outbox| {
+            outbox.signal(signals);
+            Ok::<_, SendError>(())
+        });
+    }
+
+    fn begin_close(&self, farewell: Farewell) -> bool {
+        self.shared
+            .append(|outbox| Ok::<_, SendError>(outbox.begin_close(farewell)))
+            .unwrap_or(false)
+    }
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the outbox and wakes the driver if it sleeps, after the lock is released.
+    pub(crate) fn append<R, E>(
+        &self,
+        work: impl FnOnce(&mut Outbox) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let mut outbox = self.lock();
+        let result = work(&mut outbox);
+        let driver = if result.is_ok() { outbox.rouse() } else { None };
+        drop(outbox);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+
+    pub(crate) fn flush(&self) {
+        if let Some(flusher) = self.flusher.get().and_then(Weak::upgrade) {
+            flusher.flush();
+        }
+    }
+
+    pub(crate) fn encode_body<M: serde::Serialize>(
+        &self,
+        message: &M,
+        body: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        self.encoder
+            .format()
+            .encode(message, body)
+            .map_err(|error| SendError::Encode(error.to_string().into()))?;
+        let (size, limit) = (body.len() as u64, self.limits.message_max);
+        if size > limit { Err(SendError::TooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    fn post(&self, index: MessageIndex, name: &'static str, body: &[u8]) -> Result<(), SendError> {
+        let frame = Frame::Post {
+            kind: Kind::Known(index),
+            meta: Meta::default(),
+            body: Body::Borrowed(body),
+        };
+        let queued = if body.len() <= LINK_ABOVE {
+            self.append(|outbox| {
+                outbox.admit(index, name, body.len())?;
+                outbox.append_call(index, &frame)?;
+                Ok::<_, SendError>(outbox.calls_len())
+            })?
+        } else {
+            self.lock().admit(index, name, body.len())?;
+            let mut encoded = self.chain();
+            self.encoder.encode(&frame, &mut encoded)?;
+            self.append(|outbox| {
+                outbox.admit(index, name, body.len())?;
+                outbox.link_call(index, None, &mut encoded)?;
+                Ok::<_, SendError>(0)
+            })?
+        };
+        if queued >= EARLY_FLUSH_POSTS {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// Appends a request and returns its slot.
+    pub(crate) fn request(
+        &self,
+        index: MessageIndex,
+        name: &'static str,
+        meta: Meta,
+        timeout: Option<std::time::Duration>,
+        body: &[u8],
+    ) -> Result<u32, SendError> {
+        let frame = |id, meta| Frame::Request {
+            id,
+            kind: Kind::Known(index),
+            meta,
+            body: Body::Borrowed(body),
+        };
+        let open = |outbox: &mut Outbox| {
+            outbox.admit(index, name, body.len())?;
+            outbox.requests.open(timeout)
+        };
+        if body.len() <= LINK_ABOVE {
+            let (id, queued) = self.append(|outbox| {
+                let id = open(outbox)?;
+                if let Err(error) = outbox.append_call(index, &frame(id, meta)) {
+                    outbox.requests.withdraw(id);
+                    return Err(SendError::from(error));
+                }
+                Ok((id, outbox.calls_len()))
+            })?;
+            if queued >= EARLY_FLUSH_CALLS {
+                self.flush();
+            }
+            return Ok(id);
+        }
+        // The slot is taken first, because its number stands in front of the body.
+        let id = open(&mut self.lock())?;
+        let mut encoded = self.chain();
+        let result = self
+            .encoder
+            .encode(&frame(id, meta), &mut encoded)
+            .and_then(|_| self.append(|outbox| outbox.link_call(index, Some(id), &mut encoded)));
+        match result {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.lock().requests.withdraw(id);
+                Err(error.into())
+            }
+        }
+    }
+
+    pub(crate) fn chain(&self) -> SendBuffer {
+        SendBuffer::with_block_max(&self.blocks, self.block_max)
+    }
+}
+
+impl fmt::Debug for SessionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRef")
+            .field("id", &self.shared.id)
+            .field("protocol", &self.shared.protocol)
+            .field("address", &self.shared.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for SessionRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for SessionRef {}
+
+impl std::hash::Hash for SessionRef {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.shared.id.hash(state);
+    }
+}
