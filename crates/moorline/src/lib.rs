@@ -1,1 +1,67 @@
-//! stub
+//! # What it is
+//! Typed sessions between two equal peers, over any byte transport: posts and requests in both
+//! directions on one connection, encrypted, mutually authenticated and post-quantum by default.
+//! This crate is the face of the layers below: re-exports and defaults, no logic.
+//!
+//! # What it must never know
+//! How anything works: whoever needs one layer alone depends on that layer's crate.
+//!
+//! # Where to start
+//! Register messages with [`register_message!`], describe a [`Service`] with [`Service::builder`],
+//! hang handlers on it, [`Service::accept`] or [`Service::connect`], and speak through a
+//! [`SessionRef`].
+//!
+//! # The loop
+//! A server and a client in one process, over the in-memory transport:
+//!
+//! ```
+//! use moorline::{Identity, Peers, Service, register_message};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Hello { name: String }
+//! #[derive(Serialize, Deserialize)]
+//! struct Greeting { text: String }
+//! register_message!(Hello => Greeting); // request => response
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> moorline::Result<()> {
+//! let server =
+//!     Service::builder().identity(Identity::generate()?).peers(Peers::anyone()).build()?;
+//! server.handle(|_cx, hello: Hello| async move {
+//!     Ok(Greeting { text: format!("hello, {}", hello.name) })
+//! });
+//! let at = server.accept("mem://greetings", "msgpack").await?;
+//!
+//! let client = Service::builder().identity(Identity::generate()?).build()?;
+//! let session = client.connect(&at.url().to_string(), "msgpack").await?;
+//! let greeting = session.request(Hello { name: "ada".into() }).await?;
+//! assert_eq!(greeting.text, "hello, ada");
+//!
+//! client.shutdown().await?;
+//! server.shutdown().await
+//! # }
+//! ```
+//!
+//! # Design decisions
+//! * Layers are crates; this one only names them. What is exported here is what an application of
+//!   ordinary needs touches; everything else is one crate further down.
+//! * Deny by default: a service that says nothing of [`Peers`] lets nobody in.
+//! * No type of a crate below version 1.0 stands in a public signature.
+
+#![forbid(unsafe_code)]
+
+pub use moorline_noise::{Fingerprint, PublicKey, Suite, Suites};
+pub use moorline_protocol::{
+    CloseReason, ErrorCode, Farewell, Message, MessageFamily, MessageRegistry, NoError, Request,
+    Settings, StreamMessage, link, register_message, register_protocol,
+};
+pub use moorline_service::{
+    Acceptor, Address, Context, Error, Identity, KeyFileError, Peers, Result, Service,
+    ServiceBuilder, Unhandled, transport,
+};
+pub use moorline_session::{
+    AcceptFailed, Call, CallError, CloseSubscription, ConnectFailed, Direction, Executed, Failure,
+    NewSession, PostDropped, SendError, SessionClosed, SessionEnd, SessionId, SessionRef,
+    SessionStatus, Subscription, SystemMessage, Topic, group, topic,
+};

@@ -114,11 +114,15 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     let stream = TcpStream::connect(address).await?;
-    // Dialing a free port of this host may take that very port as its own, and meet itself.
-    if stream.local_addr()? == stream.peer_addr()? {
+    if met_itself(&stream)? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
+}
+
+/// Dialing a free port of this host may take that very port as its own, and meet itself.
+fn met_itself(stream: &TcpStream) -> io::Result<bool> {
+    Ok(stream.local_addr()? == stream.peer_addr()?)
 }
 
 async fn resolve(address: &Address) -> io::Result<impl Iterator<Item = SocketAddr> + '_> {
@@ -197,5 +201,40 @@ impl Writer for TcpWriter {
     fn shutdown(&self) {
         // It fails if the peer was faster, and then there is nothing to say any more.
         let _ = SockRef::from(self.0.as_ref()).shutdown(std::net::Shutdown::Write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_has_the_options_it_was_given() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        Tcp::default().set_options(&stream).unwrap();
+        assert!(stream.nodelay().unwrap());
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), 64 * 1024);
+
+        let other = Tcp { no_delay: false, unsent_bytes_max: Some(4_096), ..Tcp::default() };
+        other.set_options(&stream).unwrap();
+        assert!(!stream.nodelay().unwrap());
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), 4_096);
+    }
+
+    /// Both ends of one socket, as a dial of a free port of this host can happen to make them.
+    #[tokio::test]
+    async fn a_socket_that_met_itself_is_told_from_a_connection() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let itself = socket.local_addr().unwrap();
+        let stream = socket.connect(itself).await.unwrap();
+        assert!(met_itself(&stream).unwrap());
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(!met_itself(&stream).unwrap());
     }
 }

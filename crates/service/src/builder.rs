@@ -1,0 +1,198 @@
+//! What a service is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool};
+use moorline_noise::{Provider, Suites};
+use moorline_protocol::{Local, MessageRegistry, ProtocolFactory, ProtocolRegistry, Settings};
+use moorline_session::Hub;
+
+use crate::error::Result;
+use crate::keys::{Identity, Peers};
+use crate::limits;
+use crate::service::{Patience, Service};
+use crate::transport::{Transport, TransportRegistry};
+
+/// Collects what a [`Service`] needs. Everything has a default; the one for peers is nobody.
+#[must_use = "a service is made by `build`"]
+pub struct ServiceBuilder {
+    identity: Option<Identity>,
+    peers: Peers,
+    realm: String,
+    suites: Suites,
+    settings: Settings,
+    registry: Option<MessageRegistry>,
+    protocols: Vec<Arc<dyn ProtocolFactory>>,
+    transports: TransportRegistry,
+    agent: String,
+    outbox_bytes: usize,
+    sessions_max: usize,
+    patience: Patience,
+}
+
+impl Default for ServiceBuilder {
+    fn default() -> Self {
+        Self {
+            identity: None,
+            peers: Peers::nobody(),
+            realm: String::new(),
+            suites: Suites::default(),
+            settings: Settings::default(),
+            registry: None,
+            protocols: Vec::new(),
+            transports: TransportRegistry::default(),
+            agent: concat!("moorline/", env!("CARGO_PKG_VERSION")).into(),
+            outbox_bytes: moorline_session::limits::OUTBOX_BYTES_DEFAULT,
+            sessions_max: moorline_session::limits::SESSIONS_MAX_DEFAULT,
+            patience: Patience::default(),
+        }
+    }
+}
+
+impl ServiceBuilder {
+    /// Who we are. Needed by every protocol that verifies its peers.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Who gets in where we listen. Default: nobody.
+    pub fn peers(mut self, peers: Peers) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// Both sides must name the same realm, or they cannot speak. Default: empty.
+    pub fn realm(mut self, realm: &str) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Which cipher suites are accepted and dialed.
+    pub fn suites(mut self, suites: Suites) -> Self {
+        self.suites = suites;
+        self
+    }
+
+    /// Limits the peer is told: largest message, windows, requests in flight, time for calls.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Time for calls that name none. Default 30 s; `None` waits for ever.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.timeout = timeout.into();
+        self
+    }
+
+    /// Largest message taken, in bytes. Default 16 MiB.
+    pub fn message_max(mut self, bytes: u64) -> Self {
+        self.settings.message_max = bytes;
+        self
+    }
+
+    /// From the first byte to an open session. Default 5 s.
+    pub fn handshake_timeout(mut self, time: Duration) -> Self {
+        self.settings.handshake_timeout = time;
+        self
+    }
+
+    /// Bytes a session queues before `send` says `Full`. Default 32 MiB.
+    pub fn outbox_bytes(mut self, bytes: usize) -> Self {
+        self.outbox_bytes = bytes;
+        self
+    }
+
+    /// Sessions at once. Default 2^20.
+    pub fn sessions_max(mut self, sessions: usize) -> Self {
+        self.sessions_max = sessions;
+        self
+    }
+
+    /// How long dialing may take before the handshake begins. Default 10 s.
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.patience.connect = time;
+        self
+    }
+
+    /// How long closing a session may take: what is queued goes out, the peer answers. Default 5 s.
+    pub fn close_wait(mut self, time: Duration) -> Self {
+        self.patience.close = time;
+        self
+    }
+
+    /// How long `shutdown` lets running work finish. Default 10 s.
+    pub fn drain_deadline(mut self, time: Duration) -> Self {
+        self.patience.drain = time;
+        self
+    }
+
+    /// Message types of this service instead of all that the process has registered.
+    pub fn registry(mut self, registry: MessageRegistry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Adds a protocol to those that are registered.
+    pub fn protocol(mut self, factory: Arc<dyn ProtocolFactory>) -> Self {
+        self.protocols.push(factory);
+        self
+    }
+
+    /// Adds a transport, or puts another in the place of one of the same scheme.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transports.set(transport);
+        self
+    }
+
+    /// What software we say we are, at most 64 bytes.
+    pub fn agent(mut self, agent: &str) -> Self {
+        self.agent = agent.into();
+        self
+    }
+
+    /// Makes the service. It does nothing until told to accept or to connect.
+    ///
+    /// # Errors
+    /// A setting out of bounds, two message types that cannot be told apart, two protocols of one
+    /// name, or no randomness.
+    pub fn build(self) -> Result<Service> {
+        self.settings.check()?;
+        let registry = self.registry.map_or_else(MessageRegistry::process, Ok)?;
+        let mut protocols = ProtocolRegistry::registered()?;
+        for factory in self.protocols {
+            protocols.add(factory)?;
+        }
+        let provider = Provider::pure();
+        let mut boot_id = [0; 8];
+        provider.rng.fill(&mut boot_id).map_err(|_| std::io::Error::other("no randomness"))?;
+        tracing::debug!(types = registry.len(), protocols = ?protocols, "service built");
+        let local = Local {
+            provider,
+            identity: self.identity.map(|identity| identity.inner),
+            suites: self.suites,
+            realm: self.realm,
+            registry,
+            settings: self.settings,
+            recv: RecvPool::default(),
+            blocks: BlockPool::new(BlockPoolConfig::messages()),
+            boot_id,
+            agent: self.agent,
+        };
+        let hub = Hub::new(self.sessions_max, self.settings.timeout);
+        let parts = (local, protocols, self.transports, self.peers, hub);
+        Ok(Service::assemble(parts, self.outbox_bytes, self.patience))
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: limits::CONNECT_TIMEOUT_DEFAULT,
+            close: limits::CLOSE_WAIT_DEFAULT,
+            drain: limits::DRAIN_DEADLINE_DEFAULT,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A connection from its first byte to its last: handshake, session, end. The same for both sides.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use moorline_buffers::SendBuffer;
+use moorline_protocol::{CloseReason, HandledTypes, Opened, Protocol};
+use moorline_session::{Core, Direction, Flusher, SessionParts, SessionRef, TableFull};
+use tracing::Instrument;
+
+use crate::context::Context;
+use crate::driver::Driver;
+use crate::intake::Intake;
+use crate::opening;
+use crate::service::Inner;
+use crate::transport::{Connection, Writer};
+use crate::writer::WireWriter;
+
+/// A connection that is not a session yet.
+pub(crate) struct Fresh {
+    intake: Intake,
+    writer: Arc<dyn Writer>,
+    out: SendBuffer,
+    peer: Box<str>,
+    protocol: &'static str,
+    direction: Direction,
+    handled: HandledTypes,
+}
+
+impl Fresh {
+    pub(crate) fn new(
+        inner: &Inner,
+        connection: Connection,
+        protocol: Box<dyn Protocol>,
+        name: &'static str,
+        direction: Direction,
+        handled: HandledTypes,
+    ) -> Self {
+        let Connection { reader, writer, peer, .. } = connection;
+        Self {
+            intake: Intake::new(reader, protocol, inner.local.recv.clone()),
+            writer,
+            out: SendBuffer::new(&inner.local.blocks),
+            peer,
+            protocol: name,
+            direction,
+            handled,
+        }
+    }
+
+    /// The handshake.
+    pub(crate) async fn open(&mut self) -> Result<Box<Opened>, CloseReason> {
+        opening::open(&mut self.intake, &self.writer, &mut self.out).await
+    }
+
+    /// Makes a session of it, which its own task drives from now on.
+    pub(crate) fn start(self, inner: &Arc<Inner>, opened: Opened) -> Result<SessionRef, TableFull> {
+        let local = &inner.local;
+        let format = opened.encoder.format();
+        let parts = SessionParts {
+            opened: &opened,
+            protocol: self.protocol,
+            direction: self.direction,
+            address: self.peer,
+            registry: local.registry.clone(),
+            blocks: local.blocks.clone(),
+            handled: self.handled,
+            outbox_bytes: inner.outbox_bytes,
+            message_max: local.settings.message_max,
+        };
+        let session = inner.hub.open(parts)?;
+        let core = Core::new(session.clone(), local.settings);
+        let writer =
+            Arc::new(WireWriter::new(self.writer, core.writer(), opened.sealing, self.out));
+        let flusher: Arc<dyn Flusher> = writer.clone();
+        let weak: Weak<dyn Flusher> = Arc::downgrade(&flusher);
+        core.set_flusher(weak);
+        let cx = Context { session: session.clone(), format, due: None };
+        let unused = SendBuffer::new(&local.blocks);
+        let handlers = Arc::clone(&inner.handlers);
+        let close = inner.patience.close;
+        let driver = Driver::new(self.intake, core, writer, handlers, cx, close, unused);
+        let peer = &session.peer().key;
+        let span = tracing::info_span!(
+            "session",
+            id = %session.id(),
+            peer = peer.as_ref().map(tracing::field::display),
+            protocol = session.protocol(),
+        );
+        inner.drivers.spawn(drive(driver, Arc::clone(inner), session.clone()).instrument(span));
+        // A shutdown that began meanwhile may have looked at the sessions before this one was there.
+        if inner.is_stopped() {
+            session.signal(moorline_session::Signals { drain: true, ..Default::default() });
+        }
+        Ok(session)
+    }
+}
+
+async fn drive(driver: Driver, inner: Arc<Inner>, session: SessionRef) {
+    tracing::info!(address = session.address(), suite = session.peer().suite, "session opened");
+    let (reason, lost_bytes) = driver.run().await;
+    if lost_bytes > 0 {
+        inner.lost_bytes.fetch_add(lost_bytes, Ordering::Relaxed);
+        tracing::warn!(lost_bytes, "queued messages were lost");
+    }
+    tracing::info!(%reason, "session closed");
+}

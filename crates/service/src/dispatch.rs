@@ -1,0 +1,108 @@
+//! A delivered message to its handler, and the answer back.
+
+use moorline_protocol::{Body, CloseReason, ErrorCode, Kind};
+use moorline_session::{Answer, Core, Delivery, Ticket, with_scratch};
+
+use crate::context::Context;
+use crate::handler::{Reply, Undecodable};
+use crate::handlers::{HandlerTable, Unhandled};
+
+/// Hands one delivery to whoever takes it. Nothing here is locked while a handler runs.
+pub(crate) fn dispatch(
+    core: &mut Core,
+    table: &HandlerTable,
+    cx: &mut Context,
+    delivery: Delivery<'_>,
+) -> Result<(), CloseReason> {
+    match delivery {
+        Delivery::Nothing | Delivery::PeerDrains => Ok(()),
+        Delivery::Post { kind, body, .. } => {
+            cx.due = None;
+            post(core, table, cx, kind, &body)
+        }
+        Delivery::Request { ticket, kind, body, .. } => {
+            cx.due = ticket.due();
+            request(core, table, cx, ticket, kind, &body)
+        }
+    }
+}
+
+fn post(
+    core: &mut Core,
+    table: &HandlerTable,
+    cx: &Context,
+    kind: Kind,
+    body: &Body<'_>,
+) -> Result<(), CloseReason> {
+    let Some(handler) = table.post(kind) else {
+        return match unhandled(table, cx, kind, false, body.bytes()) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => core.drop_post(Some(kind), ErrorCode::UNIMPLEMENTED),
+            Err(Undecodable) => core.drop_post(Some(kind), ErrorCode::DECODE),
+        };
+    };
+    match handler.call(cx, body.bytes()) {
+        Ok(()) => Ok(()),
+        Err(Undecodable) => core.drop_post(Some(kind), ErrorCode::DECODE),
+    }
+}
+
+fn request(
+    core: &mut Core,
+    table: &HandlerTable,
+    cx: &Context,
+    ticket: Ticket,
+    kind: Kind,
+    body: &Body<'_>,
+) -> Result<(), CloseReason> {
+    let Some(handler) = table.request(kind) else {
+        return match unhandled(table, cx, kind, true, body.bytes()) {
+            Ok(Some(Some(answer))) => core.answer(ticket, Answer::Good(&answer)),
+            Ok(_) => core.answer(ticket, Answer::Fault(ErrorCode::UNIMPLEMENTED, "")),
+            Err(Undecodable) => refuse(core, ticket),
+        };
+    };
+    with_scratch(|out| match handler.call(cx, body.bytes(), out) {
+        Ok(Reply::Done(said)) => core.answer(ticket, said.answer(out)),
+        Ok(Reply::Pending(answer)) => {
+            let responder = core.defer(&ticket);
+            let task = tokio::spawn(async move {
+                let (said, body) = answer.await;
+                responder.answer(said.answer(&body));
+            });
+            let abort = task.abort_handle();
+            core.attach_abort(&ticket, Box::new(move || abort.abort()));
+            Ok(())
+        }
+        Err(Undecodable) => refuse(core, ticket),
+    })
+}
+
+fn refuse(core: &mut Core, ticket: Ticket) -> Result<(), CloseReason> {
+    core.answer(
+        ticket,
+        Answer::Fault(ErrorCode::DECODE, "the body is not of this message's type"),
+    )?;
+    core.fault_of_peer()
+}
+
+/// Asks the default handler. `None`: there is none.
+#[expect(clippy::option_option, reason = "whether it was asked, and what it said")]
+fn unhandled(
+    table: &HandlerTable,
+    cx: &Context,
+    kind: Kind,
+    is_request: bool,
+    body: &[u8],
+) -> Result<Option<Option<Vec<u8>>>, Undecodable> {
+    let Some(handler) = &table.default else { return Ok(None) };
+    cx.format.walk(body).map_err(|_| Undecodable)?;
+    let (name, hash) = match kind {
+        Kind::Known(index) => (cx.session.name_of(index), None),
+        Kind::Unknown { hash, .. } => (None, hash),
+    };
+    let message = Unhandled { name, hash, is_request, body };
+    let call = std::panic::AssertUnwindSafe(|| handler(cx, &message));
+    // What a panic costs is this message: the session goes on.
+    Ok(Some(std::panic::catch_unwind(call).unwrap_or(None)))
+}

@@ -1,0 +1,299 @@
+//! The one task of an open connection.
+//!
+//! A received byte: [`Intake::poll_read`] into a pooled buffer; the protocol opens a record in place
+//! and yields one frame; [`Core::handle_frame`] says which exchange it belongs to; [`dispatch`]
+//! decodes it straight from the buffer and runs the handler inline; its answer goes to the driver's
+//! own chain, without a lock.
+//!
+//! A sent message, from any thread: encoded and appended to the outbox by `moorline-session`, which
+//! wakes this driver unless it is awake already; at the end of a turn [`WireWriter::pump`] takes
+//! whole blocks by lane, seals each in place, and writes them with one system call; the blocks
+//! return to their pool.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use moorline_buffers::SendBuffer;
+use moorline_protocol::{CloseReason, ErrorCode, Farewell, Step};
+use moorline_session::{Core, EndPhase};
+
+use crate::context::Context;
+use crate::dispatch::dispatch;
+use crate::handlers::{HandlerTable, Handlers};
+use crate::intake::Intake;
+use crate::limits::{CUT_WAIT, EARLY_FLUSH_ANSWERS, IDLE_TICK, SLOW_HANDLER, TURNS_MAX};
+use crate::timer::Timer;
+use crate::writer::{WireWriter, Written};
+
+/// Owns the receiving half, the core of the session and the timer; shares the writer with senders.
+pub(crate) struct Driver {
+    intake: Intake,
+    core: Core,
+    writer: Arc<WireWriter>,
+    handlers: Arc<Handlers>,
+    table: Arc<HandlerTable>,
+    table_version: u64,
+    cx: Context,
+    timer: Timer,
+    /// Only a handshake writes here; an open protocol leaves it alone.
+    unused: SendBuffer,
+    close_wait: Duration,
+    /// When closing must be done, once it has begun.
+    close_by: Option<Instant>,
+    shut_down: bool,
+    draining: bool,
+    requeue: bool,
+    requeued: bool,
+    busy_at: Option<Instant>,
+    parked: bool,
+    lost_bytes: usize,
+}
+
+/// What a turn came to.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    /// There may be more at once.
+    More,
+    /// Everything that can wake the driver knows of it.
+    Waiting,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        intake: Intake,
+        core: Core,
+        writer: Arc<WireWriter>,
+        handlers: Arc<Handlers>,
+        cx: Context,
+        close_wait: Duration,
+        unused: SendBuffer,
+    ) -> Self {
+        let flavor = tokio::runtime::Handle::current().runtime_flavor();
+        Self {
+            intake,
+            core,
+            writer,
+            table_version: handlers.version(),
+            table: handlers.snapshot(),
+            handlers,
+            cx,
+            timer: Timer::default(),
+            unused,
+            close_wait,
+            close_by: None,
+            shut_down: false,
+            draining: false,
+            // With several threads a woken task runs right behind its waker, after the first of
+            // many messages; queued once more, it finds the whole batch.
+            requeue: flavor != tokio::runtime::RuntimeFlavor::CurrentThread,
+            requeued: false,
+            busy_at: None,
+            parked: false,
+            lost_bytes: 0,
+        }
+    }
+
+    /// Until the connection is over. Returns why, and how many queued bytes were lost.
+    pub(crate) async fn run(mut self) -> (CloseReason, usize) {
+        let reason = poll_fn(|cx| self.poll(cx)).await;
+        self.take_down(reason).await
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<CloseReason> {
+        if self.requeue && !self.requeued && self.core.take_roused() {
+            self.requeued = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.requeued = false;
+        for _ in 0..TURNS_MAX {
+            match self.turn(cx) {
+                Ok(Turn::More) => {}
+                Ok(Turn::Waiting) => return Poll::Pending,
+                Err(reason) => return Poll::Ready(reason),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The law of the seam: pull frames until there is none, write, then wait.
+    fn turn(&mut self, cx: &mut TaskContext<'_>) -> Result<Turn, CloseReason> {
+        let now = Instant::now();
+        self.core.begin_turn(now);
+        self.look_around(now)?;
+        let received = self.receive(cx, now)?;
+        self.core.end_turn();
+        let written = self.writer.pump()?;
+        self.look_at_the_end(now, &written)?;
+        if received {
+            self.busy_at = Some(now);
+            self.parked = false;
+            return Ok(Turn::More);
+        }
+        self.wait(cx, now, &written)
+    }
+
+    /// What others asked for, and whether handlers have changed.
+    fn look_around(&mut self, now: Instant) -> Result<(), CloseReason> {
+        let signals = self.core.take_signals();
+        if signals.cut {
+            let farewell = Farewell::new(ErrorCode::DRAINING, "the time for finishing is over");
+            self.lost_bytes += self.core.cut_short(farewell)?;
+            self.close_by = Some(now + CUT_WAIT);
+        }
+        if signals.drain && !self.draining {
+            self.draining = true;
+            self.core.drain()?;
+        }
+        let version = self.handlers.version();
+        if version != self.table_version {
+            self.table_version = version;
+            self.table = self.handlers.snapshot();
+            self.core.set_handled(self.table.handled.clone())?;
+        }
+        Ok(())
+    }
+
+    /// One read, and every frame of it.
+    fn receive(&mut self, cx: &mut TaskContext<'_>, now: Instant) -> Result<bool, CloseReason> {
+        match self.intake.poll_read(cx) {
+            Poll::Ready(read) => read?,
+            Poll::Pending => return Ok(false),
+        }
+        let (buffer, protocol) = self.intake.parts();
+        while let Step::Frame(frame, cost) = Intake::next(buffer, protocol, now, &mut self.unused)?
+        {
+            let delivery = self.core.handle_frame(now, frame, cost)?;
+            dispatch(&mut self.core, &self.table, &mut self.cx, delivery)?;
+            if self.core.answers_len() >= EARLY_FLUSH_ANSWERS {
+                self.core.end_turn();
+                self.writer.pump()?;
+            }
+        }
+        let took = now.elapsed();
+        if took > SLOW_HANDLER {
+            tracing::warn!(?took, "inline handlers held up the session; use `handle` and await");
+        }
+        Ok(true)
+    }
+
+    /// How far closing has come, if it has begun.
+    fn look_at_the_end(&mut self, now: Instant, written: &Written) -> Result<(), CloseReason> {
+        if self.draining && self.core.is_drained() {
+            self.core.session().close();
+        }
+        let phase = self.core.end_phase();
+        if phase == EndPhase::No {
+            return Ok(());
+        }
+        let close_by = *self.close_by.get_or_insert(now + self.close_wait);
+        if phase == EndPhase::Farewell && *written == Written::All && !self.shut_down {
+            self.shut_down = true;
+            self.writer.shutdown();
+        }
+        if now < close_by {
+            return Ok(());
+        }
+        if phase == EndPhase::Closing {
+            let farewell = Farewell::ordinary();
+            self.lost_bytes += self.core.cut_short(farewell)?;
+        }
+        Err(CloseReason::Truncated)
+    }
+
+    /// Tells everything that can wake the driver to do so.
+    fn wait(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        now: Instant,
+        written: &Written,
+    ) -> Result<Turn, CloseReason> {
+        let ready = match written {
+            Written::All => self.core.poll_work(cx).is_ready(),
+            Written::Blocked => {
+                self.core.poll_signals(cx).is_ready()
+                    || match self.writer.poll_writable(cx) {
+                        Poll::Ready(result) => result.map(|()| true)?,
+                        Poll::Pending => false,
+                    }
+            }
+            Written::Busy => self.core.poll_signals(cx).is_ready(),
+        };
+        if ready || self.poll_times(cx, now)? { Ok(Turn::More) } else { Ok(Turn::Waiting) }
+    }
+
+    /// Deadlines of calls and handlers, of closing, and the idle tick.
+    fn poll_times(&mut self, cx: &mut TaskContext<'_>, now: Instant) -> Result<bool, CloseReason> {
+        let idle_tick = (!self.parked && !self.timer.is_set()).then(|| now + IDLE_TICK);
+        let deadlines =
+            [self.core.deadline(), self.intake.protocol.deadline(), self.close_by, idle_tick];
+        let deadline = deadlines.into_iter().flatten().min();
+        if self.timer.poll(cx, deadline).is_pending() {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        self.core.handle_timeout(now);
+        if self.intake.protocol.deadline().is_some_and(|deadline| deadline <= now) {
+            self.intake.protocol.handle_timeout(now)?;
+        }
+        let idle = self.busy_at.is_none_or(|busy| now.duration_since(busy) >= IDLE_TICK);
+        if idle && !self.parked {
+            self.parked = true;
+            self.intake.protocol.park();
+            self.core.park();
+            self.writer.park();
+        }
+        Ok(true)
+    }
+
+    /// Says goodbye where there is somebody to say it to, ends the session, and reads the rest.
+    async fn take_down(mut self, reason: CloseReason) -> (CloseReason, usize) {
+        let reason = self.core.final_reason(reason);
+        let said = self.core.end_phase() == EndPhase::Farewell;
+        let farewell = match reason.ending() {
+            moorline_protocol::Ending::Close(code) if !said => Some(code),
+            _ => None,
+        };
+        let mut lingers = said;
+        if let Some(code) = farewell {
+            let text = match &reason {
+                CloseReason::Violation(violation) => violation.rule,
+                _ => "",
+            };
+            self.lost_bytes += self.core.cut_short(Farewell::new(code, text)).unwrap_or(0);
+            lingers = self.writer.pump().is_ok();
+        }
+        self.core.end(&reason);
+        if lingers {
+            let rest = linger(&mut self.intake, &self.writer, self.shut_down);
+            let _ = tokio::time::timeout(self.close_wait, rest).await;
+        }
+        (reason, self.lost_bytes)
+    }
+}
+
+/// Writes what is sealed, then reads to the end: a connection closed with unread bytes is reset,
+/// and the reset would overtake the farewell.
+async fn linger(intake: &mut Intake, writer: &WireWriter, shut_down: bool) {
+    if !shut_down {
+        let written = poll_fn(|cx| {
+            loop {
+                match writer.pump() {
+                    Ok(Written::Blocked) => {}
+                    _ => return Poll::Ready(()),
+                }
+                match writer.poll_writable(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        written.await;
+        writer.shutdown();
+    }
+    poll_fn(|cx| intake.poll_discard(cx)).await;
+}

@@ -1,0 +1,150 @@
+//! What can go wrong with a service, sorted by who can do something about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use moorline_protocol::{CloseReason, RegistryError, SettingOutOfBounds, SetupError};
+use moorline_session::{CallError, SendError};
+
+use crate::address::AddressError;
+
+/// A result of this library.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Anything that ends a program's use of the library: what `main` returns.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A key file or peer list.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// Two message types cannot be told apart.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A limit was set to what it cannot be.
+    #[error(transparent)]
+    Setting(#[from] SettingOutOfBounds),
+    /// Two handlers for one message.
+    #[error("two handlers for \"{0}\": remove one, or use `replace`")]
+    DuplicateHandler(&'static str),
+    /// An address that cannot be read.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// No transport for this scheme.
+    #[error("no transport for \"{scheme}://\"; there are: {known}")]
+    UnknownScheme {
+        /// What was asked for.
+        scheme: String,
+        /// What there is.
+        known: String,
+    },
+    /// The protocol cannot be used as configured.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// A protocol without keys on a listener that does not say it wants such.
+    #[error(
+        "protocol \"{0}\" does not verify its peers: a listener needs Peers::anonymous(), spelled \
+         out"
+    )]
+    NotAuthenticated(&'static str),
+    /// A listener could not be had.
+    #[error("cannot listen on {url}: {error}")]
+    Listen {
+        /// Where.
+        url: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A connection could not be had.
+    #[error("cannot connect to {url}: {error}")]
+    Connect {
+        /// Where.
+        url: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A connection was had, but no session.
+    #[error("no session with {url}: {reason}")]
+    Handshake {
+        /// Where.
+        url: String,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A message was not accepted for sending.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A call has no good answer.
+    #[error("{0}")]
+    Call(Box<str>),
+    /// The service has been shut down.
+    #[error("the service has been shut down")]
+    ShutDown,
+    /// Sessions had to be cut short at the drain deadline.
+    #[error(
+        "{sessions} sessions were not done in time and were cut short, {bytes} queued bytes were \
+         lost (knob: `drain_deadline`)"
+    )]
+    NotDrained {
+        /// How many.
+        sessions: usize,
+        /// Bytes accepted for sending that did not get out.
+        bytes: usize,
+    },
+    /// Something of the operating system.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl<E: fmt::Display> From<CallError<E>> for Error {
+    fn from(error: CallError<E>) -> Self {
+        Error::Call(error.to_string().into())
+    }
+}
+
+/// What is wrong with a key file or a peer list.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// It cannot be read or written.
+    #[error("cannot {what} {}: {error}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Others than its owner can read it.
+    #[error(
+        "{} has mode {mode:04o}: others can read the secret; make it 0600, or a new one if they \
+         may have", path.display()
+    )]
+    OpenToOthers {
+        /// Which file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It is no key.
+    #[error("{} is no key file: {error}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: moorline_noise::KeyError,
+    },
+    /// It is no peer list.
+    #[error("{}: {error}", path.display())]
+    PeerList {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: moorline_noise::PeersError,
+    },
+    /// No randomness.
+    #[error("no key could be made: {0}")]
+    Random(#[from] moorline_noise::RandomError),
+}

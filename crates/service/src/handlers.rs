@@ -1,0 +1,118 @@
+//! Which handler takes which message.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use moorline_protocol::{HandledTypes, Kind, MessageIndex};
+
+use crate::context::Context;
+use crate::handler::{PostHandler, RequestHandler};
+
+/// A message that no other handler takes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Unhandled<'a> {
+    /// Its name, if this process has registered the type.
+    pub name: Option<&'static str>,
+    /// The hash of its name, if the peer has told it.
+    pub hash: Option<u64>,
+    /// Whether an answer is wanted.
+    pub is_request: bool,
+    /// The encoded value: whole, and within the limits of depth and length.
+    pub body: &'a [u8],
+}
+
+pub(crate) type DefaultHandler =
+    Arc<dyn Fn(&Context, &Unhandled<'_>) -> Option<Vec<u8>> + Send + Sync>;
+
+/// All handlers of a service. Drivers work with a snapshot that they look at once a turn.
+#[derive(Default)]
+pub(crate) struct Handlers {
+    version: AtomicU64,
+    table: Mutex<Arc<HandlerTable>>,
+}
+
+/// A snapshot: an array by message type, for posts and for requests.
+#[derive(Clone, Default)]
+pub(crate) struct HandlerTable {
+    posts: Vec<Option<Arc<dyn PostHandler>>>,
+    requests: Vec<Option<Arc<dyn RequestHandler>>>,
+    pub(crate) default: Option<DefaultHandler>,
+    pub(crate) handled: HandledTypes,
+}
+
+impl HandlerTable {
+    pub(crate) fn post(&self, kind: Kind) -> Option<&Arc<dyn PostHandler>> {
+        entry(&self.posts, kind)
+    }
+
+    pub(crate) fn request(&self, kind: Kind) -> Option<&Arc<dyn RequestHandler>> {
+        entry(&self.requests, kind)
+    }
+}
+
+fn entry<T>(entries: &[Option<T>], kind: Kind) -> Option<&T> {
+    match kind {
+        Kind::Known(index) => entries.get(index.position()).and_then(Option::as_ref),
+        Kind::Unknown { .. } => None,
+    }
+}
+
+impl Handlers {
+    /// Changes when the table does; one atomic load.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<HandlerTable> {
+        Arc::clone(&self.table.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// `false` if there was one already; it stays.
+    pub(crate) fn add_post(&self, index: MessageIndex, handler: Arc<dyn PostHandler>) -> bool {
+        self.change(|table| {
+            table.handled.insert(index);
+            put(&mut table.posts, index, handler)
+        })
+    }
+
+    /// `false` if there was one already; it stays.
+    pub(crate) fn add_request(
+        &self,
+        index: MessageIndex,
+        handler: Arc<dyn RequestHandler>,
+    ) -> bool {
+        self.change(|table| {
+            table.handled.insert(index);
+            put(&mut table.requests, index, handler)
+        })
+    }
+
+    pub(crate) fn set_default(&self, handler: DefaultHandler) {
+        self.change(|table| {
+            table.handled = std::mem::take(&mut table.handled).with_any(true);
+            table.default = Some(handler);
+        });
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut HandlerTable) -> R) -> R {
+        let mut current = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = HandlerTable::clone(&current);
+        let result = change(&mut table);
+        *current = Arc::new(table);
+        self.version.fetch_add(1, Ordering::Release);
+        result
+    }
+}
+
+fn put<T>(entries: &mut Vec<Option<T>>, index: MessageIndex, handler: T) -> bool {
+    let position = index.position();
+    if entries.len() <= position {
+        entries.resize_with(position + 1, || None);
+    }
+    let vacant = entries[position].is_none();
+    if vacant {
+        entries[position] = Some(handler);
+    }
+    vacant
+}

@@ -1,0 +1,55 @@
+//! Every limit of this crate, with the reason for its number.
+
+use std::time::Duration;
+
+/// Handshakes of a service at once: each costs a few hundred microseconds of cryptography and one
+/// 2 KiB buffer, so the rest of a second's worth waits in the listen queue.
+pub const HANDSHAKES_MAX: usize = 512;
+
+/// Handshakes at once from one /32 or /64, loopback excepted: a crowd behind one address, not a
+/// flood from it.
+pub const HANDSHAKES_PER_SOURCE_MAX: usize = 16;
+
+/// Who is refused is closed at the next multiple of this, so that the time until then tells
+/// nothing about the cause.
+pub const SILENCE_TICK: Duration = Duration::from_millis(100);
+
+/// How long the other side's farewell, or the end of its bytes, is awaited.
+pub const CLOSE_WAIT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// How long `shutdown` lets running work finish.
+pub const DRAIN_DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How long sessions that were cut short at the drain deadline have to say goodbye.
+pub const CUT_WAIT: Duration = Duration::from_millis(500);
+
+/// How long dialing may take, before the handshake begins.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Sealed bytes that may wait for the kernel: enough to keep it busy, and what is sealed cannot be
+/// overtaken.
+pub const WIRE_HIGH_WATER: usize = 256 * 1024;
+
+/// Slices handed to the kernel in one write.
+pub const SLICES_MAX: usize = 64;
+
+/// Turns of a driver before it lets others run.
+pub const TURNS_MAX: u32 = 32;
+
+/// A session that has done nothing for one to two of these gives back what can be had again.
+pub const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// The accept loop's pause when descriptors run out: first ...
+pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// ... and last, doubling in between.
+pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Futures of one handler that are kept to be used again.
+pub const RECYCLED_FUTURES_MAX: usize = 64;
+
+/// An inline handler that takes longer than this is reported: everything else of its session waits.
+pub const SLOW_HANDLER: Duration = Duration::from_millis(20);
+
+/// Answers of one turn from which they are written before its end.
+pub const EARLY_FLUSH_ANSWERS: usize = 8 * 1024;

@@ -1,0 +1,355 @@
+//! What an application configures, hangs its handlers on, and starts.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use moorline_noise::PublicKey;
+use moorline_protocol::{
+    Local, Message, MessageFamily, ProtocolFactory, ProtocolRegistry, RegistryError, Request,
+};
+use moorline_session::{
+    CloseSubscription, Failure, Hub, SessionEnd, SessionId, SessionRef, Signals, Subscription,
+    SystemEvent, Topic,
+};
+use serde::de::DeserializeOwned;
+
+use crate::acceptor::{self, Acceptor};
+use crate::address::Address;
+use crate::builder::ServiceBuilder;
+use crate::connector;
+use crate::context::Context;
+use crate::doorway::Doorway;
+use crate::error::{Error, Result};
+use crate::handler::{Handle, HandleNow, OnPost, PostHandler, RequestHandler};
+use crate::handlers::{Handlers, Unhandled};
+use crate::keys::Peers;
+use crate::limits::CUT_WAIT;
+use crate::tasks::Tasks;
+use crate::transport::{Transport, TransportRegistry};
+
+/// Sessions over any number of listeners and connections, with one set of handlers. Cloning it is
+/// cheap, all clones are the same service.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) local: Arc<Local>,
+    pub(crate) protocols: ProtocolRegistry,
+    pub(crate) transports: TransportRegistry,
+    pub(crate) peers: Peers,
+    pub(crate) handlers: Arc<Handlers>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) doorway: Arc<Doorway>,
+    pub(crate) outbox_bytes: usize,
+    pub(crate) patience: Patience,
+    /// Tasks that are ended at once: accept loops and handshakes.
+    pub(crate) openers: Arc<Tasks>,
+    /// Tasks that are drained: drivers of open sessions.
+    pub(crate) drivers: Arc<Tasks>,
+    pub(crate) lost_bytes: AtomicUsize,
+    stopped: AtomicBool,
+    /// The first mistake among the handlers; said when the service is started.
+    mistake: Mutex<Option<Mistake>>,
+}
+
+#[derive(Clone)]
+enum Mistake {
+    Duplicate(&'static str),
+    Registry(RegistryError),
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) connect: Duration,
+    pub(crate) close: Duration,
+    pub(crate) drain: Duration,
+}
+
+type Parts = (Local, ProtocolRegistry, TransportRegistry, Peers, Arc<Hub>);
+
+impl Service {
+    /// Starts to describe a service.
+    pub fn builder() -> ServiceBuilder {
+        ServiceBuilder::default()
+    }
+
+    pub(crate) fn assemble(parts: Parts, outbox_bytes: usize, patience: Patience) -> Self {
+        let (local, protocols, transports, peers, hub) = parts;
+        let inner = Inner {
+            local: Arc::new(local),
+            protocols,
+            transports,
+            peers,
+            handlers: Arc::default(),
+            hub,
+            doorway: Arc::default(),
+            outbox_bytes,
+            patience,
+            openers: Arc::default(),
+            drivers: Arc::default(),
+            lost_bytes: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            mistake: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    // ---- handlers --------------------------------------------------------------------------
+
+    /// Takes posts of type `M`. Runs inline: while it runs its session does nothing else, so it
+    /// must not block.
+    ///
+    /// A second handler for the same message is a mistake that `accept` and `connect` report.
+    pub fn on<M, F>(&self, handler: F)
+    where
+        M: Message + DeserializeOwned + MessageFamily + for<'a> MessageFamily<View<'a> = M>,
+        F: Fn(&Context, M) + Send + Sync + 'static,
+    {
+        self.on_view::<M, _>(handler);
+    }
+
+    /// As [`on`](Self::on), with a message that borrows from the receive buffer: name the type with
+    /// any lifetime, `svc.on_view::<Chat, _>(|cx, chat| ..)`.
+    pub fn on_view<M, F>(&self, handler: F)
+    where
+        M: MessageFamily,
+        F: for<'a> Fn(&Context, M::View<'a>) + Send + Sync + 'static,
+    {
+        let handler: Arc<dyn PostHandler> = Arc::new(OnPost::<M, F>::new(handler));
+        self.register::<M::View<'static>>(|handlers, index| handlers.add_post(index, handler));
+    }
+
+    /// Answers requests of type `Q`. It may wait for as long as the caller does: other messages go
+    /// on meanwhile. When the caller gives up, its future is dropped where it waits.
+    pub fn handle<Q, F, Fut>(&self, handler: F)
+    where
+        Q: Request + DeserializeOwned + 'static,
+        F: Fn(Context, Q) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Q::Response, Failure<Q::Error>>> + Send + 'static,
+    {
+        let handler: Arc<dyn RequestHandler> = Arc::new(Handle::<Q, F, Fut>::new(handler));
+        self.register::<Q>(|handlers, index| handlers.add_request(index, handler));
+    }
+
+    /// Answers requests of type `Q` inline: the fastest path, for what neither blocks nor waits.
+    pub fn handle_now<Q, F>(&self, handler: F)
+    where
+        Q: Request + DeserializeOwned + 'static,
+        F: Fn(&Context, Q) -> Result<Q::Response, Failure<Q::Error>> + Send + Sync + 'static,
+    {
+        let handler: Arc<dyn RequestHandler> = Arc::new(HandleNow::<Q, F>::new(handler));
+        self.register::<Q>(|handlers, index| handlers.add_request(index, handler));
+    }
+
+    /// Takes what no other handler takes. What it returns answers a request as an encoded value;
+    /// `None` answers UNIMPLEMENTED. With it, the peer is not told what is handled.
+    pub fn default_handler<F>(&self, handler: F)
+    where
+        F: Fn(&Context, &Unhandled<'_>) -> Option<Vec<u8>> + Send + Sync + 'static,
+    {
+        self.inner.handlers.set_default(Arc::new(handler));
+        self.tell_sessions();
+    }
+
+    fn register<M: Message>(
+        &self,
+        add: impl FnOnce(&Handlers, moorline_protocol::MessageIndex) -> bool,
+    ) {
+        let mistake = match self.inner.local.registry.index_of::<M>() {
+            Ok(index) if add(&self.inner.handlers, index) => return self.tell_sessions(),
+            Ok(_) => Mistake::Duplicate(M::registration().name()),
+            Err(error) => Mistake::Registry(error),
+        };
+        let mut first = self.inner.mistake.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(mistake);
+    }
+
+    /// Open sessions tell their peers what is handled now.
+    fn tell_sessions(&self) {
+        for session in self.inner.hub.sessions().all() {
+            session.signal(Signals { handlers: true, ..Signals::default() });
+        }
+    }
+
+    // ---- sessions --------------------------------------------------------------------------
+
+    /// Listens at `url` (`tcp://host:port`, `uds://path`, `mem://name`; port 0 lets the system
+    /// choose) for peers that speak `protocol`, until the acceptor is closed or the service is shut
+    /// down.
+    ///
+    /// # Errors
+    /// The address, the protocol or the handlers are not as they should be, or the system refuses.
+    pub async fn accept(&self, url: &str, protocol: &str) -> Result<Acceptor> {
+        let (address, transport, factory) = self.prepare(url, protocol)?;
+        acceptor::listen(Arc::clone(&self.inner), address, transport, factory).await
+    }
+
+    /// Dials `url` and opens a session. The key in the address is the one the peer must prove to
+    /// have.
+    ///
+    /// # Errors
+    /// The address, the protocol or the handlers are not as they should be; nobody is there; or who
+    /// is there does not open a session, for the reason given.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the connection is given up.
+    pub async fn connect(&self, url: &str, protocol: &str) -> Result<SessionRef> {
+        let (address, transport, factory) = self.prepare(url, protocol)?;
+        connector::connect(Arc::clone(&self.inner), address, transport, factory).await
+    }
+
+    fn prepare(
+        &self,
+        url: &str,
+        protocol: &str,
+    ) -> Result<(Address, Arc<dyn Transport>, Arc<dyn ProtocolFactory>)> {
+        if self.inner.stopped.load(Ordering::Acquire) {
+            return Err(Error::ShutDown);
+        }
+        let mistake = self.inner.mistake.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match mistake {
+            Some(Mistake::Duplicate(name)) => return Err(Error::DuplicateHandler(name)),
+            Some(Mistake::Registry(error)) => return Err(error.into()),
+            None => {}
+        }
+        let address: Address = url.parse()?;
+        let transports = &self.inner.transports;
+        let transport = transports.find(&address.scheme).ok_or_else(|| Error::UnknownScheme {
+            scheme: address.scheme.to_string(),
+            known: transports.schemes().collect::<Vec<_>>().join(", "),
+        })?;
+        let factory = self.inner.protocols.find(protocol)?;
+        Ok((address, Arc::clone(transport), Arc::clone(factory)))
+    }
+
+    /// The session of this id, if it is still open.
+    #[must_use]
+    pub fn acquire(&self, id: SessionId) -> Option<SessionRef> {
+        self.inner.hub.acquire(id)
+    }
+
+    /// All open sessions, in no particular order.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionRef> {
+        self.inner.hub.sessions().all()
+    }
+
+    /// Calls `hear` for each event of a topic: `svc.subscribe(topic("msgpack", NewSession), |m| ..)`.
+    /// It runs inline and must not block.
+    pub fn subscribe<E: SystemEvent>(
+        &self,
+        topic: Topic<E>,
+        hear: impl Fn(&E) + Send + Sync + 'static,
+    ) -> Subscription {
+        self.inner.hub.subscribe(topic, |_| true, hear)
+    }
+
+    /// As [`subscribe`](Self::subscribe), for events that meet a condition.
+    pub fn subscribe_if<E: SystemEvent>(
+        &self,
+        topic: Topic<E>,
+        condition: impl Fn(&E) -> bool + Send + Sync + 'static,
+        hear: impl Fn(&E) + Send + Sync + 'static,
+    ) -> Subscription {
+        self.inner.hub.subscribe(topic, condition, hear)
+    }
+
+    /// Calls `hear` exactly once when the session of this id ends, at once if there is none.
+    pub fn subscribe_close(
+        &self,
+        id: SessionId,
+        hear: impl FnOnce(&SessionEnd) + Send + 'static,
+    ) -> CloseSubscription {
+        self.inner.hub.subscribe_close(id, hear)
+    }
+
+    /// Our public key, if the service has an identity.
+    #[must_use]
+    pub fn public_key(&self) -> Option<PublicKey> {
+        self.inner.local.identity.as_ref().map(|identity| identity.public())
+    }
+
+    // ---- the end ---------------------------------------------------------------------------
+
+    /// Serves until the process is told to stop (ctrl-c, or SIGTERM), then drains.
+    ///
+    /// # Errors
+    /// As [`shutdown`](Self::shutdown).
+    pub async fn run(&self) -> Result<()> {
+        asked_to_stop().await?;
+        tracing::info!("asked to stop: draining");
+        self.shutdown().await
+    }
+
+    /// Stops accepting, asks every peer to start nothing new, lets running work finish, and says
+    /// goodbye; at the drain deadline it cuts short what is left.
+    ///
+    /// # Errors
+    /// Sessions had to be cut short, or accepted messages were lost.
+    ///
+    /// # Cancel safety
+    /// Dropped in the middle, what has been begun goes on; call it again to wait for it.
+    pub async fn shutdown(&self) -> Result<()> {
+        let inner = &self.inner;
+        inner.stopped.store(true, Ordering::Release);
+        inner.openers.abort_all();
+        inner.openers.all_ended().await;
+        self.signal_all(Signals { drain: true, ..Signals::default() });
+        let drained = tokio::time::timeout(inner.patience.drain, inner.drivers.all_ended()).await;
+        let mut cut = 0;
+        if drained.is_err() {
+            cut = self.signal_all(Signals { cut: true, ..Signals::default() });
+            let _ = tokio::time::timeout(CUT_WAIT * 2, inner.drivers.all_ended()).await;
+            inner.drivers.abort_all();
+            inner.drivers.all_ended().await;
+        }
+        let bytes = inner.lost_bytes.swap(0, Ordering::Relaxed);
+        if cut > 0 || bytes > 0 {
+            return Err(Error::NotDrained { sessions: cut, bytes });
+        }
+        Ok(())
+    }
+
+    fn signal_all(&self, signals: Signals) -> usize {
+        let sessions = self.inner.hub.sessions().all();
+        for session in &sessions {
+            session.signal(signals);
+        }
+        sessions.len()
+    }
+}
+
+impl Inner {
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("key", &self.public_key())
+            .field("sessions", &self.inner.hub.sessions().len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(unix)]
+async fn asked_to_stop() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn asked_to_stop() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

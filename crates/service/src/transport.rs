@@ -1,0 +1,120 @@
+//! Byte transports by URL scheme: what a driver needs of a socket, and who makes one from an
+//! address.
+//!
+//! A transport has two halves because they have two owners: the driver reads, and whoever holds the
+//! writer's lock writes, from any thread.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::address::Address;
+
+pub mod mem;
+pub mod tcp;
+#[cfg(unix)]
+pub mod uds;
+
+/// The receiving half of a connection.
+pub trait Reader: Send {
+    /// Reads into `buffer`, which is not empty; 0 means that the peer sends no more.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+}
+
+/// The sending half of a connection. Its calls never wait.
+pub trait Writer: Send + Sync {
+    /// Writes what fits now. [`io::ErrorKind::WouldBlock`] if nothing does.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Ready when a write is worth another try. Only the driver asks.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Nothing more will be written: the peer reads to the end.
+    fn shutdown(&self);
+}
+
+/// A connection just made.
+pub struct Connection {
+    /// Goes to the driver.
+    pub reader: Box<dyn Reader>,
+    /// Goes to the writer.
+    pub writer: Arc<dyn Writer>,
+    /// Where the peer is, for people.
+    pub peer: Box<str>,
+    /// Its address, where the transport has such: limits and peer lists go by it.
+    pub ip: Option<IpAddr>,
+}
+
+/// Where connections come in.
+pub trait Listener: Send {
+    /// The next connection. Cancel safe: none is lost if the future is dropped.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>>;
+
+    /// The address as it is: a port left to the system is the real one.
+    fn address(&self) -> Address;
+}
+
+/// A future of a transport.
+pub type Pending<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+/// Makes listeners and connections from addresses of one scheme.
+pub trait Transport: Send + Sync {
+    /// `tcp`, `uds`, `mem` and the like.
+    fn scheme(&self) -> &'static str;
+
+    /// Starts listening.
+    fn listen(&self, address: Address) -> Pending<Box<dyn Listener>>;
+
+    /// Dials.
+    fn connect(&self, address: Address) -> Pending<Connection>;
+}
+
+/// Transports by scheme, as a value an application can add to.
+#[derive(Clone)]
+pub struct TransportRegistry {
+    transports: BTreeMap<&'static str, Arc<dyn Transport>>,
+}
+
+impl Default for TransportRegistry {
+    /// `tcp`, `uds` (on Unix) and `mem`.
+    fn default() -> Self {
+        let mut registry = Self { transports: BTreeMap::new() };
+        registry.set(Arc::new(tcp::Tcp::default()));
+        #[cfg(unix)]
+        registry.set(Arc::new(uds::Uds));
+        registry.set(Arc::new(mem::Mem));
+        registry
+    }
+}
+
+impl TransportRegistry {
+    /// Adds a transport, or puts another in the place of one of the same scheme.
+    pub fn set(&mut self, transport: Arc<dyn Transport>) {
+        self.transports.insert(transport.scheme(), transport);
+    }
+
+    /// The transport of this scheme.
+    #[must_use]
+    pub fn find(&self, scheme: &str) -> Option<&Arc<dyn Transport>> {
+        self.transports.get(scheme)
+    }
+
+    /// All schemes, in order.
+    pub fn schemes(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.transports.keys().copied()
+    }
+}
+
+impl fmt::Debug for TransportRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.schemes()).finish()
+    }
+}

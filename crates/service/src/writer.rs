@@ -1,0 +1,162 @@
+//! The sending half of a connection: takes blocks, seals them, writes them. Whoever holds its lock
+//! writes; nobody waits for it.
+
+use std::io::{ErrorKind, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::task::{Context, Poll};
+
+use moorline_buffers::SendBuffer;
+use moorline_protocol::{CloseReason, Sealing};
+use moorline_session::{Flusher, SessionWriter};
+
+use crate::limits::{SLICES_MAX, WIRE_HIGH_WATER};
+use crate::transport::Writer;
+
+/// Shared by the driver and by senders that have filled a batch.
+pub(crate) struct WireWriter {
+    socket: Arc<dyn Writer>,
+    source: SessionWriter,
+    half: Mutex<Half>,
+    /// Somebody wanted to write while the lock was held: its holder looks at this after release.
+    mark: AtomicBool,
+}
+
+/// Taking blocks, their nonces and their order on the wire have one owner.
+struct Half {
+    sealing: Box<dyn Sealing>,
+    wire: SendBuffer,
+    failed: Option<CloseReason>,
+}
+
+/// How far the writing got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Everything there was.
+    All,
+    /// The kernel takes no more for now.
+    Blocked,
+    /// Somebody else is writing; who it is finishes the work or wakes the driver.
+    Busy,
+}
+
+impl WireWriter {
+    /// `wire` holds what the handshake left to be written.
+    pub(crate) fn new(
+        socket: Arc<dyn Writer>,
+        source: SessionWriter,
+        sealing: Box<dyn Sealing>,
+        wire: SendBuffer,
+    ) -> Self {
+        let half = Mutex::new(Half { sealing, wire, failed: None });
+        Self { socket, source, half, mark: AtomicBool::new(false) }
+    }
+
+    /// Seals and writes what is there. Only the driver needs to know how it went.
+    pub(crate) fn pump(&self) -> Result<Written, CloseReason> {
+        loop {
+            let mut half = match self.half.try_lock() {
+                Ok(half) => half,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    self.mark.store(true, Ordering::SeqCst);
+                    // The holder may have looked at the mark just before: then the lock is free.
+                    match self.half.try_lock() {
+                        Ok(half) => half,
+                        Err(_) => return Ok(Written::Busy),
+                    }
+                }
+            };
+            self.mark.store(false, Ordering::SeqCst);
+            let written = half.pump(&*self.socket, &self.source);
+            drop(half);
+            if !self.mark.swap(false, Ordering::SeqCst) {
+                return written;
+            }
+        }
+    }
+
+    /// Ready when the kernel takes more.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        self.socket.poll_writable(cx).map_err(|error| CloseReason::Io(error.kind()))
+    }
+
+    /// Nothing more will be written.
+    pub(crate) fn shutdown(&self) {
+        self.socket.shutdown();
+    }
+
+    /// Idle: gives back what can be had again.
+    pub(crate) fn park(&self) {
+        if let Ok(mut half) = self.half.try_lock() {
+            half.sealing.park();
+            half.wire.park();
+        }
+    }
+}
+
+impl Flusher for WireWriter {
+    fn flush(&self) {
+        // The driver finds out what is left, and why, at its next turn.
+        if !matches!(self.pump(), Ok(Written::All)) {
+            self.source.rouse_driver();
+        }
+    }
+}
+
+impl Half {
+    fn pump(
+        &mut self,
+        socket: &dyn Writer,
+        source: &SessionWriter,
+    ) -> Result<Written, CloseReason> {
+        if let Some(reason) = &self.failed {
+            return Err(reason.clone());
+        }
+        let result = self.pump_once(socket, source);
+        if let Err(reason) = &result {
+            self.failed = Some(reason.clone());
+        }
+        result
+    }
+
+    fn pump_once(
+        &mut self,
+        socket: &dyn Writer,
+        source: &SessionWriter,
+    ) -> Result<Written, CloseReason> {
+        loop {
+            self.fill(source)?;
+            if self.wire.is_empty() {
+                return Ok(Written::All);
+            }
+            if !write_once(socket, &mut self.wire)? {
+                return Ok(Written::Blocked);
+            }
+        }
+    }
+
+    fn fill(&mut self, source: &SessionWriter) -> Result<(), CloseReason> {
+        while self.wire.len() < WIRE_HIGH_WATER {
+            let Some(block) = source.take_block()? else { break };
+            self.sealing.seal(block, &mut self.wire)?;
+        }
+        Ok(())
+    }
+}
+
+/// One vectored write. `false` if the kernel takes nothing now.
+pub(crate) fn write_once(socket: &dyn Writer, wire: &mut SendBuffer) -> Result<bool, CloseReason> {
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let count = wire.io_slices(&mut slices);
+    match socket.try_write(&slices[..count]) {
+        Ok(0) => Err(CloseReason::Io(ErrorKind::WriteZero)),
+        Ok(written) => {
+            wire.advance(written);
+            Ok(true)
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
+        Err(error) => Err(CloseReason::Io(error.kind())),
+    }
+}
