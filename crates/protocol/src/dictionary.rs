@@ -232,7 +232,7 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Registration, fnv1a64};
+    use crate::registry::Registration;
 
     static NAMES: [Registration; 4] = [
         Registration::new("a", false, "a.rs", 1),
@@ -247,8 +247,12 @@ mod tests {
         registry
     }
 
-    fn hashes(names: &[&str]) -> Vec<u64> {
-        names.iter().map(|name| fnv1a64(name.as_bytes())).collect()
+    fn hashes(names: &[&'static str]) -> Vec<u64> {
+        names.iter().map(|name| hash(name)).collect()
+    }
+
+    fn hash(name: &'static str) -> u64 {
+        Registration::new(name, false, "a.rs", 5).hash()
     }
 
     fn known(position: u32) -> Kind {
@@ -300,7 +304,7 @@ mod tests {
         let told = hashes(&["c", "stranger", "a"]);
         let types = PeerTypes::with_list(&registry(4), &told, Some(&[0b110]));
         assert_eq!(types.kind(1), known(2));
-        assert_eq!(types.kind(2), Kind::Unknown { tid: 2, hash: Some(fnv1a64(b"stranger")) });
+        assert_eq!(types.kind(2), Kind::Unknown { tid: 2, hash: Some(hash("stranger")) });
         assert_eq!(types.kind(3), known(0));
         assert_eq!(types.kind(4), Kind::Unknown { tid: 4, hash: None });
         assert_eq!(handled(&types), [Some(true), Some(false), Some(false), Some(false)]);
@@ -315,7 +319,7 @@ mod tests {
         assert_eq!(still_same.handled(MessageIndex::new(1)), Some(true));
         let list = still_same.extended(&registry, 3, &hashes(&["d", "x"]), None).unwrap();
         let kinds: Vec<_> = (1..=4).map(|tid| list.kind(tid)).collect();
-        let unknown = Kind::Unknown { tid: 4, hash: Some(fnv1a64(b"x")) };
+        let unknown = Kind::Unknown { tid: 4, hash: Some(hash("x")) };
         assert_eq!(kinds, [known(0), known(1), known(3), unknown]);
         assert_eq!(list.handled(MessageIndex::new(0)), None, "each DICT says it anew");
         let longer = list.extended(&registry, 5, &hashes(&["c"]), Some(&[0b1_0000])).unwrap();

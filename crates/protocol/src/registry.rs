@@ -3,6 +3,7 @@
 mod registration;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use sha2::{Digest, Sha256};
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::limits::TYPES_MAX;
 use crate::message::Message;
 
-pub use self::registration::{Place, Registration, fnv1a64};
+pub use self::registration::Registration;
 
 /// Number of a message type within one registry, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -245,6 +246,21 @@ impl Types {
     }
 }
 
+/// A line of source code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Path of the file, as the compiler was told it.
+    pub file: &'static str,
+    /// Its line, from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
 /// Why a type cannot be registered. It says where to change what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -314,6 +330,7 @@ impl RegistryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::registration::fnv1a64;
 
     static ONE: Registration = Registration::new("one", false, "a.rs", 1);
     static TWO: Registration = Registration::new("two", true, "b.rs", 2);

@@ -29,9 +29,9 @@ fn fault<'de, T: Deserialize<'de> + Debug>(bytes: &'de [u8]) -> String {
 
 /// The value comes back from each way rmp-serde has to write it, and as rmp-serde itself reads it.
 fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
-    let forms =
-        [rmp_serde::to_vec(value).unwrap(), rmp_serde::to_vec_named(value).unwrap(), encode(value)];
-    for bytes in forms {
+    let forms = [rmp_serde::to_vec(value), rmp_serde::to_vec_named(value), Ok(encode(value))];
+    for form in forms {
+        let bytes = form.expect("it can be encoded");
         assert_eq!(rmp_serde::from_slice::<T>(&bytes).as_ref().ok(), Some(value), "the oracle");
         assert_eq!(Format::MessagePack.decode::<T>(&bytes).as_ref(), Ok(value), "{bytes:02x?}");
         assert_eq!(Format::MessagePack.walk(&bytes), Ok(()));

@@ -82,9 +82,9 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
         |(value, changes, named)| {
             let mut bytes = Vec::new();
             if named {
-                bytes = rmp_serde::to_vec_named(&value).unwrap();
+                bytes = rmp_serde::to_vec_named(&value).expect("it can be encoded");
             } else {
-                Format::MessagePack.encode(&value, &mut bytes).unwrap();
+                Format::MessagePack.encode(&value, &mut bytes).expect("it can be encoded");
             }
             for (place, byte, how) in changes {
                 let place = place.index(bytes.len());

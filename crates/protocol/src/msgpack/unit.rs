@@ -6,7 +6,7 @@ mod write;
 
 pub(crate) use self::fields::Fields;
 pub(crate) use self::op::{Flags, Op};
-pub(crate) use self::write::{uint_len, write_bin, write_int, write_str, write_uint};
+pub(crate) use self::write::{write_bin, write_int, write_str, write_uint};
 
 use crate::closed::Violation;
 

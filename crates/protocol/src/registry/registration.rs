@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::MessageIndex;
+use super::{MessageIndex, Place};
 
 /// A registered type: its name on the wire, and where it was registered. One static for each type.
 pub struct Registration {
@@ -13,21 +13,6 @@ pub struct Registration {
     place: Place,
     /// The tid in the registry of the process, 0 as long as it has none there.
     tid_of_process: AtomicU32,
-}
-
-/// A line of source code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// Path of the file, as the compiler was told it.
-    pub file: &'static str,
-    /// Its line, from 1.
-    pub line: u32,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
-    }
 }
 
 impl Registration {
@@ -81,7 +66,7 @@ impl Registration {
         self.name
     }
 
-    /// [`fnv1a64`] of the name.
+    /// What stands for the name on the wire: its 64-bit FNV-1a.
     #[must_use]
     pub const fn hash(&self) -> u64 {
         self.hash
@@ -131,7 +116,7 @@ impl fmt::Debug for Registration {
 /// The hash of names on the wire: 64-bit FNV-1a.
 #[must_use]
 //= docs/PROTOCOL.md#4
-pub const fn fnv1a64(bytes: &[u8]) -> u64 {
+pub(super) const fn fnv1a64(bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut at = 0;
     while at < bytes.len() {

@@ -2,7 +2,7 @@
 //! `out` and return how many bytes they wrote; an `out` that is too short is our bug.
 
 /// How many bytes [`write_uint`] takes.
-pub(crate) fn uint_len(value: u64) -> usize {
+fn uint_len(value: u64) -> usize {
     match value {
         0..=0x7F => 1,
         0x80..=0xFF => 2,
