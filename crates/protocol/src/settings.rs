@@ -91,9 +91,7 @@ impl Settings {
     /// # Errors
     /// The first value out of its bounds.
     pub fn check(&self) -> Result<(), SettingOutOfBounds> {
-        use limits::{
-            IN_FLIGHT_MIN, MESSAGE_MAX_MAX, STREAMS_MIN, WINDOW_MAX, WINDOW_MIN,
-        };
+        use limits::{IN_FLIGHT_MIN, MESSAGE_MAX_MAX, STREAMS_MIN, WINDOW_MAX, WINDOW_MIN};
         let bounds = [
             ("message_max", self.message_max, WINDOW_MIN, MESSAGE_MAX_MAX),
             ("initiation_window", self.initiation_window, WINDOW_MIN, WINDOW_MAX),

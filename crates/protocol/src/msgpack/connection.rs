@@ -20,8 +20,8 @@ pub(super) struct Connection {
     deadline: Option<Instant>,
 }
 
-/// What a connection goes through, each with what belongs to it alone. What is large and soon over
-/// is boxed, so that an open connection does not carry its size.
+/// What a connection goes through, each with what belongs to it alone: boxed, so that an open
+/// connection does not carry the size of its handshake.
 enum Phase {
     /// Responder: nothing, or not all of the first message, has come.
     Listening(Box<Listening>),
@@ -29,7 +29,7 @@ enum Phase {
     Shaking(Box<Shaking>),
     /// Keys are there; SETUP, and maybe DICT, are due.
     Confirming(Box<Confirming>),
-    Open(Open),
+    Open(Box<Open>),
     Over(CloseReason),
 }
 
@@ -112,7 +112,7 @@ impl Phase {
                     return Ok((Phase::Confirming(confirming), WAIT));
                 }
                 let (open, opened) = confirming.finish();
-                Ok((Phase::Open(open), Turn::Yield(Step::Opened(Box::new(opened)))))
+                Ok((Phase::Open(Box::new(open)), Turn::Yield(Step::Opened(Box::new(opened)))))
             }
             Phase::Open(open) => Ok((Phase::Open(open), WAIT)),
             Phase::Over(reason) => Err(reason),

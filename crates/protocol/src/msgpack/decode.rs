@@ -227,7 +227,10 @@ impl<'a> Told<'a> {
     pub(super) fn read(fields: &mut Fields<'a>) -> Result<Self, Violation> {
         let first = fields.u32()?;
         let count = fields.array_len()?;
-        if first == 0 || first as usize - 1 + count > TYPES_MAX as usize {
+        if first == 0 {
+            return Err(Violation::protocol(4, "types are numbered from 1"));
+        }
+        if first as usize - 1 + count > TYPES_MAX as usize {
             let rule = "more than 4,096 message types";
             return Err(Violation::with_code(9, rule, ErrorCode::FLOW));
         }

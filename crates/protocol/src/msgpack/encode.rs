@@ -310,3 +310,6 @@ fn farewell(
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(TEXT_MAX)]
 }
+
+#[cfg(test)]
+mod tests;

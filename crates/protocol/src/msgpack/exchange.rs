@@ -11,7 +11,7 @@ use crate::settings::Local;
 
 /// The messages that both sides exchange before there are keys, each of an exact length.
 pub(super) enum Exchange {
-    Noise(Handshake),
+    Noise(Box<Handshake>),
     /// Without a suite each side sends its capabilities in clear.
     Plain {
         role: Role,
@@ -40,10 +40,10 @@ impl Exchange {
             remote,
             provider: local.provider,
         };
-        Ok(Self::Noise(match role {
+        Ok(Self::Noise(Box::new(match role {
             Role::Initiator => Handshake::initiator(config)?,
             Role::Responder => Handshake::responder(config)?,
-        }))
+        })))
     }
 
     pub(super) fn is_finished(&self) -> bool {

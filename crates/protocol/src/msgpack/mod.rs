@@ -7,7 +7,7 @@
 //!       |  handshake    HELLO, NOISE: who is there?                       |
 //!       |  confirm      SETUP, DICT: what does it take?                   |
 //!       v                                                                 |
-//!  record  open in place, find one unit            record  seal a block in place
+//!  record  open in place, find one unit            sealing  a block, in place
 //!       v                                                                 ^
 //!  decode  one unit into one frame                 encode  one frame into units of a block
 //!       |  reassembly   messages in pieces                |  fragment     messages into pieces
@@ -29,6 +29,7 @@ mod put;
 pub(crate) mod read;
 mod reassembly;
 mod record;
+mod sealing;
 mod setup;
 pub(crate) mod unit;
 pub(crate) mod walk;

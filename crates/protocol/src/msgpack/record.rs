@@ -1,104 +1,22 @@
-//! Records: blocks of units sealed for the wire, and received bytes opened in place.
+//! Received bytes: records opened in place, and the units inside, one after the other.
 
 use std::time::{Duration, Instant};
 
-use moorline_buffers::{Block, BlockPool, PoolExhausted, RecvBuffer, SendBuffer};
-use moorline_noise::{Opener, Sealer};
+use moorline_buffers::{PoolExhausted, RecvBuffer};
+use moorline_noise::Opener;
 
 use super::unit::{self, Op};
 use crate::closed::{CloseReason, Violation};
-use crate::limits::{
-    FIRST_RECORD_MAX, KEY_BYTES_MAX, KEY_RECORDS_MAX, KEY_RECORDS_TOLERATED,
-    KEY_UPDATES_PER_MINUTE_MAX,
-};
-use crate::seam::Sealing;
+use crate::limits::{FIRST_RECORD_MAX, KEY_RECORDS_TOLERATED, KEY_UPDATES_PER_MINUTE_MAX};
 
 /// Bytes in front of the ciphertext.
-const HEADER_LEN: usize = 4;
+pub(super) const HEADER_LEN: usize = 4;
 
 /// Bytes behind it.
-const TAG_LEN: usize = 16;
+pub(super) const TAG_LEN: usize = 16;
 
 /// The first byte of a record: an ext value with a length of two bytes.
-const EXT_16: u8 = 0xc8;
-
-/// The sending half of `msgpack`.
-pub(super) struct RecordSealing {
-    sealer: Sealer,
-    /// For the records that carry a change of keys.
-    blocks: BlockPool,
-    limits: KeyLimits,
-}
-
-/// How long a sender keeps a key.
-#[derive(Debug, Clone, Copy)]
-struct KeyLimits {
-    records: u64,
-    bytes: u64,
-}
-
-impl RecordSealing {
-    pub(super) fn new(sealer: Sealer, blocks: BlockPool) -> Self {
-        let limits = KeyLimits { records: KEY_RECORDS_MAX, bytes: KEY_BYTES_MAX };
-        Self { sealer, blocks, limits }
-    }
-
-    //= docs/PROTOCOL.md#3
-    /// KEY_UPDATE is alone in its record, the last one under the old key.
-    fn update_key(&mut self, wire: &mut SendBuffer) -> Result<(), CloseReason> {
-        let mut block = self.blocks.acquire()?;
-        let len = unit::header_len(0);
-        unit::write_header(block.spare_mut(), Op::KeyUpdate.ty(), 0);
-        block.commit(len);
-        self.seal_block(block, wire)?;
-        self.sealer.rekey();
-        Ok(())
-    }
-
-    //= docs/PROTOCOL.md#3
-    fn seal_block(&mut self, mut block: Block, wire: &mut SendBuffer) -> Result<(), CloseReason> {
-        let sealed_len = u16::try_from(block.len() + TAG_LEN).expect("a block fits a record");
-        let wrapped = block.wrap(HEADER_LEN, TAG_LEN);
-        let [high, low] = sealed_len.to_be_bytes();
-        let header = [EXT_16, high, low, Op::Record.ty()];
-        wrapped.head.copy_from_slice(&header);
-        let mut tag = [0; TAG_LEN];
-        // The key is replaced long before it is used up, so only a broken cipher ends here.
-        let sealed = self.sealer.seal(&header, wrapped.body, &mut tag);
-        sealed.map_err(|_broken| CloseReason::Tampered)?;
-        wrapped.tail.copy_from_slice(&tag);
-        wire.push_block(block);
-        Ok(())
-    }
-}
-
-impl Sealing for RecordSealing {
-    fn seal(&mut self, block: Block, wire: &mut SendBuffer) -> Result<(), CloseReason> {
-        // One record is left for the update itself.
-        let worn = self.sealer.records() + 1 >= self.limits.records
-            || self.sealer.bytes() + block.len() as u64 > self.limits.bytes;
-        if worn {
-            self.update_key(wire)?;
-        }
-        self.seal_block(block, wire)
-    }
-
-    fn park(&mut self) {
-        self.sealer.park();
-    }
-}
-
-/// The sending half of `msgpack-plain`: blocks go out as they are.
-pub(super) struct PlainSealing;
-
-impl Sealing for PlainSealing {
-    fn seal(&mut self, block: Block, wire: &mut SendBuffer) -> Result<(), CloseReason> {
-        wire.push_block(block);
-        Ok(())
-    }
-
-    fn park(&mut self) {}
-}
+pub(super) const EXT_16: u8 = 0xc8;
 
 /// Finds one whole unit after the other in what was received.
 pub(super) struct Units {
@@ -380,3 +298,6 @@ impl Updates {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,3 +172,75 @@ fn window(value: u64) -> Result<u64, Violation> {
 fn next_is_uint(fields: &Fields<'_>) -> bool {
     matches!(fields.rest().first(), Some(0x00..=0x7f | 0xcc..=0xcf))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(u64, u64)]) -> Vec<u8> {
+        let mut out = vec![0; 1 + pairs.len() * 18];
+        let mut put = Put::new(&mut out);
+        put.map(u8::try_from(pairs.len()).unwrap());
+        for (key, value) in pairs {
+            put.uint(*key);
+            put.uint(*value);
+        }
+        let len = put.len();
+        out.truncate(len);
+        out
+    }
+
+    //= docs/PROTOCOL.md#4
+    #[test]
+    fn what_is_missing_is_at_its_floor_and_what_is_unknown_is_ignored() {
+        let empty = read(&[0x80]).unwrap();
+        assert_eq!(empty.limits.message_max, 64 * 1024);
+        assert_eq!(empty.limits.initiation_window, 64 * 1024);
+        assert_eq!(empty.limits.in_flight_max, 16);
+        assert_eq!((empty.limits.timeout, empty.types, empty.handles.is_none()), (None, 0, true));
+        assert_eq!(read(b"\x83\xa1k\xa1v\x3f\x92\x01\xc0\x01\x00").unwrap(), empty);
+    }
+
+    #[test]
+    fn values_at_their_bounds_are_taken() {
+        let setup = read(&map(&[(2, 1 << 40), (3, 1 << 31), (5, 1 << 40), (6, 250), (8, 4_096)]));
+        let setup = setup.unwrap();
+        assert_eq!(setup.limits.message_max, MESSAGE_MAX_MAX);
+        assert_eq!(setup.limits.initiation_window, 1 << 31);
+        assert_eq!(setup.limits.in_flight_max, u32::MAX);
+        assert_eq!(setup.limits.timeout, Some(Duration::from_millis(250)));
+        assert_eq!(setup.types, 4_096);
+    }
+
+    //= docs/PROTOCOL.md#2
+    #[test]
+    fn values_beyond_their_bounds_are_violations() {
+        let below = [(2, 65_535), (3, 65_535), (4, 0), (5, 15), (10, 7)];
+        for pair in below {
+            assert_eq!(read(&map(&[pair])).unwrap_err().code, ErrorCode::PROTOCOL, "{pair:?}");
+        }
+        let above = [(3, (1 << 31) + 1), (4, u64::MAX), (8, 4_097)];
+        for pair in above {
+            assert_eq!(read(&map(&[pair])).unwrap_err().code, ErrorCode::FLOW, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_maps_are_violations() {
+        let long = [&[0x81, 0x01, 0xc5, 0x04, 0x00][..], &[0; 1_024]].concat();
+        let bitmap = [&[0x81, 0x09, 0xc5, 0x02, 0x01][..], &[0; 513]].concat();
+        let bad: [&[u8]; 7] =
+            [&[], &[0x90], &[0x81, 0x02], &[0x80, 0x00], &[0x81, 0x00, 0x01], &long, &bitmap];
+        for bytes in bad {
+            assert!(read(bytes).is_err(), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_short_and_cannot_forge_a_log_line() {
+        let mut bytes = b"\x81\x00\xd9\x64".to_vec();
+        bytes.extend(std::iter::repeat_n(b'\n', 100));
+        let agent = read(&bytes).unwrap().agent;
+        assert_eq!(&*agent, "\\n".repeat(32));
+    }
+}

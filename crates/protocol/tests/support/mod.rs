@@ -1,6 +1,7 @@
 //! Two connections in memory, and whatever a test wants to do with the bytes between them.
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

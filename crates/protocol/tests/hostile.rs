@@ -1,0 +1,14 @@
+//! What peers send that they must not, and what each of it gets.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+#[path = "hostile/fragments.rs"]
+mod fragments;
+#[path = "hostile/handshake.rs"]
+mod handshake;
+#[path = "hostile/records.rs"]
+mod records;
+#[path = "hostile/units.rs"]
+mod units;

@@ -1,0 +1,234 @@
+//! Messages in pieces, and everything that can be wrong with them.
+
+use moorline_buffers::{RecvPool, RecvPoolConfig};
+use moorline_protocol::msgpack::Msgpack;
+use moorline_protocol::{CloseReason, ErrorCode, Frame, Refused, RefusedKind};
+
+use crate::support::{Chunks, Pair, local, pattern, told};
+
+/// A FRAG with X: the first of a message.
+fn first(fid: u8, ty: u8, total: u32, chunk: &[u8]) -> Vec<u8> {
+    let mut payload = vec![fid, ty, 0xce];
+    payload.extend(total.to_be_bytes());
+    payload.extend(chunk);
+    unit(0x51, &payload)
+}
+
+fn later(fid: u8, chunk: &[u8]) -> Vec<u8> {
+    unit(0x11, &[&[fid], chunk].concat())
+}
+
+fn abort(fid: u8) -> Vec<u8> {
+    unit(0x12, &[fid])
+}
+
+fn unit(ty: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    [&[0xc8, len[0], len[1], ty], payload].concat()
+}
+
+/// A pair whose listener takes messages of 64 KiB only.
+fn pair() -> Pair {
+    let mut listener = local(2);
+    listener.settings.message_max = 64 * 1024;
+    let mut pair = Pair::with(Msgpack::plain(), local(1), listener);
+    pair.settle(Chunks::Whole).unwrap();
+    pair
+}
+
+fn hear(pair: &mut Pair, units: &[Vec<u8>]) -> Result<Vec<(String, u64)>, CloseReason> {
+    let mut heard = Vec::new();
+    let mut keep = |frame: &Frame<'_>, cost| heard.push((told(frame), cost));
+    pair.listener.receive(&units.concat(), Chunks::Whole, &mut keep)?;
+    Ok(heard)
+}
+
+fn verdict(units: &[Vec<u8>]) -> Result<Vec<(String, u64)>, CloseReason> {
+    hear(&mut pair(), units)
+}
+
+const POST: u8 = 0x00;
+const REQUEST: u8 = 0x01;
+const RESPONSE: u8 = 0x02;
+const ERROR: u8 = 0x03;
+
+//= docs/PROTOCOL.md#8
+#[test]
+fn messages_of_both_groups_come_together_from_interleaved_pieces() {
+    let units = [
+        first(0, POST, 4, b"\x01a"),
+        first(8, RESPONSE, 3, b"\x07x"),
+        first(7, REQUEST, 5, b"\x09\x02b"),
+        later(0, b"b"),
+        later(8, b"y"),
+        first(15, ERROR, 8, b"\x01\x00"),
+        later(7, b"cd"),
+        later(15, b"\xa3no"),
+        later(0, b"c"),
+        later(15, b"!\x91\x05"),
+    ];
+    let heard = verdict(&units).unwrap();
+    let texts: Vec<_> =
+        heard.iter().map(|(text, _)| text.as_str()).filter(|text| *text != "Partial").collect();
+    assert_eq!(texts.len(), 4);
+    assert!(texts[0].starts_with("response 7 [78, 79]"), "{texts:?}");
+    assert!(texts[1].starts_with("request 9") && texts[1].ends_with("[62, 63, 64]"));
+    assert!(texts[2].starts_with("post") && texts[2].ends_with("[61, 62, 63]"));
+    assert_eq!(texts[3], "error 1 APPLICATION (0) \"no!\" [91, 05]");
+    let lens = units.iter().map(|unit| unit.len() as u64 + 32);
+    let exempt = [1, 4, 5, 7, 9];
+    for (at, ((_, cost), expected)) in heard.iter().zip(lens).enumerate() {
+        assert_eq!(*cost, if exempt.contains(&at) { 0 } else { expected }, "unit {at}");
+    }
+}
+
+//= docs/PROTOCOL.md#9
+#[test]
+fn broken_rules_of_fragments_are_violations() {
+    let open = || first(0, POST, 9, b"\x01a");
+    let cases: Vec<(&str, Vec<Vec<u8>>)> = vec![
+        ("a piece of nothing", vec![later(0, b"a")]),
+        ("an end of nothing", vec![abort(0)]),
+        ("an end with more behind", vec![open(), unit(0x12, &[0, 0])]),
+        ("an end with a flag", vec![open(), unit(0x52, &[0])]),
+        ("a number above 15", vec![first(16, POST, 9, b"\x01a")]),
+        ("a number in use", vec![open(), open()]),
+        ("an answer among initiations", vec![first(0, RESPONSE, 9, b"\x01a")]),
+        ("an initiation among answers", vec![first(8, POST, 9, b"\x01a")]),
+        ("an empty first piece", vec![first(0, POST, 9, b"")]),
+        ("an empty later piece", vec![open(), later(0, b"")]),
+        ("a total of nothing", vec![first(0, POST, 0, b"\x01")]),
+        ("a first piece beyond the total", vec![first(0, POST, 1, b"\x01a")]),
+        ("a later piece beyond the total", vec![open(), later(0, b"12345678")]),
+        ("a piece after the last", vec![open(), later(0, b"1234567"), later(0, b"8")]),
+        ("ids that are cut in two", vec![first(0, POST, 9, b"\xcd\x01")]),
+        ("metadata that are cut in two", vec![first(0, 0x20, 9, b"\x01\x81\x00\xcd\x05")]),
+        ("OPEN in pieces", vec![first(0, 0x05, 9, b"\x02\x01\x00a")]),
+        ("FRAG in pieces", vec![first(0, 0x51, 9, b"\x02\x01\x00a")]),
+        ("CLOSE in pieces", vec![first(0, 0x14, 9, b"\x00\xa7a")]),
+        ("CREDIT in pieces", vec![first(8, 0x09, 9, b"\x00\xce")]),
+        ("a type with the sign bit", vec![unit(0x51, b"\x00\xcc\x80\x09\x01a")]),
+        ("a type beyond a byte", vec![unit(0x51, b"\x00\xcd\x01\x00\x09\x01a")]),
+        ("a flag the type has no meaning for", vec![first(0, 0x40, 9, b"\x01a")]),
+        ("DATA of a stream never opened", vec![first(0, 0x06, 9, b"\x02a")]),
+        ("PUBLISH to nobody", vec![first(0, 0x0d, 9, b"\x01\x01a")]),
+        ("a FRAG without a total", vec![unit(0x51, b"\x00\x00")]),
+        ("a FRAG of nothing", vec![unit(0x51, b"")]),
+    ];
+    for (what, units) in cases {
+        match verdict(&units) {
+            Err(CloseReason::Violation(violation)) => {
+                assert_eq!(violation.code, ErrorCode::PROTOCOL, "{what}");
+            }
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+fn refusal(what: RefusedKind, code: ErrorCode, size: u64) -> String {
+    told(&Frame::Refused(Refused { what, code, size, limit: 64 * 1024 }))
+}
+
+//= docs/PROTOCOL.md#9
+#[test]
+fn what_is_above_the_largest_message_is_refused_and_the_rest_skipped() {
+    let big = 100_000;
+    let chunk = pattern(60_000);
+    let request =
+        [first(0, REQUEST, big, &[&[9, 2], &chunk[..]].concat()), later(0, &chunk[..39_998])];
+    let heard = verdict(&request).unwrap();
+    let what = RefusedKind::Request { id: 9 };
+    assert_eq!(heard[0].0, refusal(what, ErrorCode::TOO_LARGE, 99_998));
+    assert_eq!(heard[1].0, "Partial", "answered once");
+    let costs: Vec<_> = heard.iter().map(|(_, cost)| *cost).collect();
+    assert_eq!(costs, request.each_ref().map(|unit| unit.len() as u64 + 32));
+    let post = [first(0, POST, big, &[&[2], &chunk[..]].concat()), later(0, &chunk[..39_999])];
+    let heard = verdict(&post).unwrap();
+    assert_eq!(heard[0].0, refusal(RefusedKind::Post, ErrorCode::TOO_LARGE, 99_999));
+    // A response is only over when it has come to its end.
+    let response =
+        [first(8, RESPONSE, big, &[&[9], &chunk[..]].concat()), later(8, &chunk[..39_999])];
+    let heard = verdict(&response).unwrap();
+    assert_eq!(heard[0].0, "Partial");
+    let what = RefusedKind::Response { id: 9 };
+    assert_eq!(heard[1], (refusal(what, ErrorCode::TOO_LARGE, 99_999), 0));
+    // The number is free again, and the next message is welcome.
+    let mut pair = pair();
+    hear(&mut pair, &request).unwrap();
+    let heard = hear(&mut pair, &[first(0, POST, 2, b"\x01"), later(0, b"\xc0")]).unwrap();
+    assert!(heard[1].0.starts_with("post"), "{heard:?}");
+    assert_eq!(pair.listener.local.recv.stats().in_use, 1);
+}
+
+//= docs/PROTOCOL.md#9
+#[test]
+fn memory_grows_with_what_arrived_never_with_what_was_announced() {
+    let mut pair = Pair::open(Msgpack::plain());
+    let before = pair.listener.local.recv.stats().in_use_bytes;
+    let total = 15 * 1024 * 1024;
+    let units: Vec<_> = (0..2).map(|fid| first(fid, POST, total, b"\x01abc")).collect();
+    hear(&mut pair, &units).unwrap();
+    let held = pair.listener.local.recv.stats().in_use_bytes - before;
+    assert!(held <= 2 * 256, "{held} bytes for 6");
+    let chunk = pattern(50_000);
+    for _ in 0..10 {
+        hear(&mut pair, &[later(0, &chunk)]).unwrap();
+    }
+    let held = pair.listener.local.recv.stats().in_use_bytes - before;
+    assert!(held <= 4 * 500_000, "{held} bytes for 500,000");
+}
+
+//= docs/PROTOCOL.md#8
+#[test]
+fn no_more_than_twice_the_largest_message_is_on_its_way_in_a_group() {
+    let total = 64 * 1024;
+    let mut pair = pair();
+    let two: Vec<_> = (0..2).map(|fid| first(fid, POST, total, b"\x01a")).collect();
+    hear(&mut pair, &two).unwrap();
+    hear(&mut pair, &[first(8, RESPONSE, total, b"\x01a")]).unwrap();
+    hear(&mut pair, &[first(2, POST, 3, b"\x01a")]).unwrap();
+    let verdict = hear(&mut pair, &[first(3, POST, 5, b"\x01a")]);
+    let Err(CloseReason::Violation(violation)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!((violation.section, violation.code), (8, ErrorCode::PROTOCOL));
+}
+
+//= docs/PROTOCOL.md#6
+#[test]
+fn a_message_taken_back_never_was_but_a_request_is_answered() {
+    let units = [first(0, REQUEST, 100, b"\x09\x02a"), abort(0)];
+    let cancelled = refusal(RefusedKind::Request { id: 9 }, ErrorCode::CANCELLED, 98);
+    assert_eq!(verdict(&units).unwrap()[1], (cancelled, 0));
+    for (fid, ty) in [(0, POST), (8, RESPONSE)] {
+        let units = [first(fid, ty, 100, b"\x09\x02a"), abort(fid), first(fid, ty, 2, b"\x01\xc0")];
+        let heard = verdict(&units).unwrap();
+        assert_eq!(heard[1], ("Partial".to_owned(), 0));
+        assert!(heard[2].0.ends_with("[c0]"), "the number is free again: {heard:?}");
+    }
+    let big = [first(0, REQUEST, 1 << 20, b"\x09\x02a"), abort(0)];
+    assert_eq!(verdict(&big).unwrap()[1].0, "Partial", "it was answered already");
+}
+
+#[test]
+fn a_subscription_in_pieces_is_refused_at_its_first() {
+    let heard = verdict(&[first(0, 0x0b, 9, b"\x05\x01\xa6a"), later(0, b"bcdef")]).unwrap();
+    let what = RefusedKind::Request { id: 5 };
+    assert_eq!(heard[0].0, refusal(what, ErrorCode::UNIMPLEMENTED, 7));
+    assert_eq!(heard[1].0, "Partial");
+}
+
+#[test]
+fn want_of_buffers_refuses_the_message_and_not_the_connection() {
+    let mut listener = local(2);
+    let in_use_bytes_max = 3 * 64 * 1024;
+    listener.recv = RecvPool::new(RecvPoolConfig { in_use_bytes_max, ..RecvPoolConfig::default() });
+    let mut pair = Pair::with(Msgpack::plain(), local(1), listener);
+    pair.settle(Chunks::Whole).unwrap();
+    let chunk = pattern(50_000);
+    let mut units = vec![first(0, REQUEST, 300_002, &[&[9, 2], &chunk[..]].concat())];
+    units.extend((0..5).map(|_| later(0, &chunk)));
+    units.push(first(0, POST, 2, b"\x01\xc0"));
+    let heard = hear(&mut pair, &units).unwrap();
+    let refused: Vec<_> = heard.iter().filter(|(text, _)| text.contains("OVERLOADED")).collect();
+    assert_eq!(refused.len(), 1, "{heard:?}");
+    assert!(heard.last().unwrap().0.starts_with("post"));
+}
