@@ -13,7 +13,9 @@ use crate::address::AddressError;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Anything that ends a program's use of the library: what `main` returns.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` is its `Display`, because that is what a program prints whose `main` returns it.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A key file or peer list.
@@ -95,6 +97,12 @@ pub enum Error {
     /// Something of the operating system.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl<E: fmt::Display> From<CallError<E>> for Error {
