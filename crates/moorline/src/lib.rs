@@ -14,7 +14,7 @@
 //! # The loop
 //! A server and a client in one process, over the in-memory transport:
 //!
-//! ```
+//! ```standalone_crate
 //! use moorline::{Identity, Peers, Service, register_message};
 //! use serde::{Deserialize, Serialize};
 //!
@@ -65,3 +65,8 @@ pub use moorline_session::{
     NewSession, PostDropped, SendError, SessionClosed, SessionEnd, SessionId, SessionRef,
     SessionStatus, Subscription, SystemMessage, Topic, group, topic,
 };
+
+/// The guide's code blocks, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/GUIDE.md")]
+mod guide {}

@@ -9,6 +9,46 @@
 //! # Where to start
 //! [`Service::builder`], then [`Service::accept`] and [`Service::connect`]. The path of a byte
 //! stands at the top of `driver.rs`.
+//!
+//! # The loop
+//! ```
+//! use moorline_protocol::register_message;
+//! use moorline_service::{Identity, Peers, Service};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Add(u32, u32);
+//! #[derive(Serialize, Deserialize)]
+//! struct Sum(u32);
+//! register_message!(Add => Sum);
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> moorline_service::Result<()> {
+//! let server =
+//!     Service::builder().identity(Identity::generate()?).peers(Peers::anyone()).build()?;
+//! server.handle_now(|_cx, Add(a, b)| Ok(Sum(a + b)));
+//! let at = server.accept("mem://sums", "msgpack").await?;
+//!
+//! let client = Service::builder().identity(Identity::generate()?).build()?;
+//! let session = client.connect(&at.url().to_string(), "msgpack").await?;
+//! let Sum(five) = session.request(Add(2, 3)).await?;
+//! assert_eq!(five, 5);
+//! client.shutdown().await?;
+//! server.shutdown().await
+//! # }
+//! ```
+//!
+//! # Design decisions
+//! * One task drives one connection, both ways: separate tasks for reading and writing are no
+//!   faster and cost memory for each idle session.
+//! * A turn reads once, hands out every frame of that read, and writes everything that is ready
+//!   with one system call. A sender that has filled a batch writes it itself, if nobody else is at
+//!   it (`writer.rs`): otherwise both sides of a busy connection take turns.
+//! * Handlers are called inline with the body still in the receive buffer. An async handler is
+//!   polled once in a box that goes round; only if it waits does it become a task.
+//! * Reading never waits for writing: what a peer does not read is bounded by limits that refuse
+//!   its next request, not by not listening to it.
+//! * Nothing of an idle session is kept but its state machines: no buffer, no block, no timer.
 
 #![forbid(unsafe_code)]
 
