@@ -84,6 +84,9 @@ pub const KEY_RECORDS_MAX: u64 = 1 << 24;
 /// Bytes under one key before the sender changes it.
 pub const KEY_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
 
+/// Traffic under one key before the sender changes it, in time.
+pub const KEY_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// Records under one key the receiver puts up with.
 pub const KEY_RECORDS_TOLERATED: u64 = 1 << 26;
 

@@ -138,6 +138,17 @@ pub trait Sealing: Send {
     /// The key is used up, or memory is: the connection must end.
     fn seal(&mut self, block: Block, wire: &mut SendBuffer) -> Result<(), CloseReason>;
 
+    /// Changes the key now, where there is one and it was used: for whoever has a clock, when the
+    /// key is [`KEY_AGE_MAX`](crate::limits::KEY_AGE_MAX) old. What was used too often is changed
+    /// by [`seal`](Self::seal) itself.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    fn renew_key(&mut self, wire: &mut SendBuffer) -> Result<(), CloseReason> {
+        let _ = wire;
+        Ok(())
+    }
+
     /// Idle: whatever can be rebuilt is dropped.
     fn park(&mut self);
 }

@@ -1,5 +1,7 @@
 //! From the last handshake message to an open connection: SETUP, and DICT where digests differ.
 
+mod voice;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,8 +9,8 @@ use moorline_buffers::{RecvBuffer, SendBuffer};
 use moorline_noise::{HandshakeError, Role};
 use sha2::{Digest, Sha256};
 
+use self::voice::Voice;
 use super::decode::{Decoder, Told};
-use super::encode::MsgpackEncoder;
 use super::handshake::{Fault, Shaking, Side};
 use super::head;
 use super::open::Open;
@@ -16,13 +18,12 @@ use super::preamble::Caps;
 use super::record::{Broken, Unit, Units};
 use super::sealing::{PlainSealing, RecordSealing};
 use super::setup::{self, Setup};
-use super::unit::{self, Fields, Op};
+use super::unit::{Fields, Op};
 use crate::closed::{CloseReason, Farewell, HandshakeRefusal, Violation};
 use crate::code::ErrorCode;
 use crate::dictionary::PeerTypes;
-use crate::frame::Frame;
-use crate::limits::{FIRST_RECORD_MAX, READ_CAPACITY, SETUP_MAX};
-use crate::seam::{Encoder, Opened, PeerFacts, Sealing};
+use crate::limits::{FIRST_RECORD_MAX, READ_CAPACITY};
+use crate::seam::{Opened, PeerFacts, Sealing};
 
 /// A side that has all keys, and waits for the other's settings.
 pub(super) struct Confirming {
@@ -30,9 +31,7 @@ pub(super) struct Confirming {
     peer_caps: Caps,
     facts: PeerFacts,
     units: Units,
-    sealing: Box<dyn Sealing>,
-    encoder: MsgpackEncoder,
-    setup_sent: bool,
+    voice: Voice,
     setup: Option<Setup>,
     /// The peer's list, where digests differ.
     hashes: Vec<u64>,
@@ -74,20 +73,9 @@ impl Confirming {
             // Who answered has proved who it is by now.
             units.lift_first_limit();
         }
-        let block_max = peer_caps.record_capacity().min(local.blocks.payload_capacity());
-        let encoder = MsgpackEncoder::new(local.registry.clone(), block_max);
-        Ok(Self {
-            side,
-            peer_caps,
-            facts,
-            units,
-            sealing,
-            encoder,
-            setup_sent: false,
-            setup: None,
-            hashes: Vec::new(),
-            told: false,
-        })
+        let voice = Voice::new(local, &peer_caps, sealing);
+        let (setup, hashes, told) = (None, Vec::new(), false);
+        Ok(Self { side, peer_caps, facts, units, voice, setup, hashes, told })
     }
 
     pub(super) fn role(&self) -> Role {
@@ -105,7 +93,7 @@ impl Confirming {
         if self.side.role == Role::Responder {
             return Ok(());
         }
-        self.send_setup(out)?;
+        self.voice.say_setup(&self.side, self.digests_differ(), out)?;
         self.check_features().map_err(|violation| self.refuse(violation, out))
     }
 
@@ -129,7 +117,7 @@ impl Confirming {
             taken.map_err(|reason| match reason {
                 CloseReason::Violation(violation) => self.refuse(violation, out),
                 CloseReason::ByPeer(farewell) => {
-                    self.say_goodbye(ErrorCode::APPLICATION, "", out);
+                    self.voice.say_goodbye(ErrorCode::APPLICATION, "", out);
                     CloseReason::ByPeer(farewell)
                 }
                 other => other,
@@ -172,7 +160,7 @@ impl Confirming {
         if responder {
             // Only now is the peer confirmed, and hears more than the handshake.
             self.units.lift_first_limit();
-            self.send_setup(out)?;
+            self.voice.say_setup(&self.side, self.digests_differ(), out)?;
             self.check_features()?;
         }
         let setup = setup?;
@@ -231,38 +219,6 @@ impl Confirming {
         Ok(())
     }
 
-    //= docs/PROTOCOL.md#2
-    /// Our SETUP, alone in its record; our list of types behind it where the peer has another.
-    fn send_setup(&mut self, out: &mut SendBuffer) -> Result<(), CloseReason> {
-        let Side { local, handled, types, .. } = &self.side;
-        let mut payload = [0; SETUP_MAX];
-        let len = setup::write(local, *types, handled, &mut payload);
-        let mut chain = SendBuffer::with_block_max(&local.blocks, self.block_max());
-        let header_len = unit::header_len(len);
-        let unit = chain.reserve(header_len + len)?;
-        unit::write_header(unit, Op::Setup.ty(), len);
-        unit[header_len..header_len + len].copy_from_slice(&payload[..len]);
-        chain.commit(header_len + len);
-        chain.close_tail();
-        if self.digests_differ() {
-            self.encoder.announce_first(*types, handled, &mut chain)?;
-        }
-        self.seal(chain, out)?;
-        self.setup_sent = true;
-        Ok(())
-    }
-
-    fn block_max(&self) -> usize {
-        self.peer_caps.record_capacity().min(self.side.local.blocks.payload_capacity())
-    }
-
-    fn seal(&mut self, mut chain: SendBuffer, out: &mut SendBuffer) -> Result<(), CloseReason> {
-        while let Some(block) = chain.pop_block() {
-            self.sealing.seal(block, out)?;
-        }
-        Ok(())
-    }
-
     /// What it means that there is no further unit.
     fn broken(&mut self, broken: Broken, out: &mut SendBuffer) -> CloseReason {
         let unconfirmed = self.side.role == Role::Responder && self.setup.is_none();
@@ -277,26 +233,16 @@ impl Confirming {
         }
     }
 
-    /// A peer that is confirmed is told what it did wrong: nobody else can, since the session does
-    /// not have our sending half yet.
+    /// A peer that is confirmed is told what it did wrong.
     fn refuse(&mut self, violation: Violation, out: &mut SendBuffer) -> CloseReason {
-        self.say_goodbye(violation.code, violation.rule, out);
+        self.voice.say_goodbye(violation.code, violation.rule, out);
         CloseReason::Violation(violation)
-    }
-
-    fn say_goodbye(&mut self, code: ErrorCode, text: &str, out: &mut SendBuffer) {
-        let mut chain = SendBuffer::with_block_max(&self.side.local.blocks, self.block_max());
-        let close = Frame::Close { code, message: text.into() };
-        // The connection is over already; if not even this can be said, it ends without.
-        if self.setup_sent && self.encoder.encode(&close, &mut chain).is_ok() {
-            drop(self.seal(chain, out));
-        }
     }
 
     /// All is known: what an open connection is made of.
     pub(super) fn finish(self) -> (Open, Opened) {
         let differ = self.digests_differ();
-        let Self { side, peer_caps, mut facts, units, sealing, encoder, setup, hashes, .. } = self;
+        let Self { side, peer_caps, mut facts, units, voice, setup, hashes, .. } = self;
         let setup = setup.expect("complete only when SETUP has come");
         let Side { local, role, types: told, .. } = side;
         let handles = setup.handles.as_deref();
@@ -313,8 +259,8 @@ impl Confirming {
             (local.recv.clone(), local.settings.message_max),
         );
         let opened = Opened {
-            sealing,
-            encoder: Arc::new(encoder),
+            sealing: voice.sealing,
+            encoder: Arc::new(voice.encoder),
             peer: facts,
             limits: setup.limits,
             types,

@@ -88,10 +88,10 @@ impl Phase {
         const WAIT: Turn = Turn::Yield(Step::NeedBytes);
         match self {
             Phase::Listening(listening) => {
-                let Some(hello) = listening.look(input)? else {
+                let Some(preamble) = listening.look(input)? else {
                     return Ok((Phase::Listening(listening), WAIT));
                 };
-                Ok((Phase::Shaking(Box::new(listening.begin(&hello)?)), Turn::GoOn))
+                Ok((Phase::Shaking(Box::new(listening.begin(preamble)?)), Turn::GoOn))
             }
             Phase::Shaking(mut shaking) => {
                 if !shaking.read(input)? {
@@ -133,7 +133,7 @@ impl Protocol for Connection {
     fn start(&mut self, now: Instant, out: &mut SendBuffer) -> Result<(), CloseReason> {
         match &mut self.phase {
             Phase::Listening(listening) => {
-                self.deadline = Some(now + listening.side.local.settings.handshake_timeout);
+                self.deadline = Some(now + listening.local.settings.handshake_timeout);
                 Ok(())
             }
             Phase::Shaking(shaking) => {

@@ -2,9 +2,11 @@
 
 mod dict;
 mod fragment;
+mod place;
 
 use moorline_buffers::{PoolExhausted, SendBuffer};
 
+use self::place::{Overhead, Parts, append_unit};
 use super::meta::{self, META_LEN_MAX};
 use super::put::Put;
 use super::unit::{self, Flags, Op};
@@ -12,7 +14,7 @@ use crate::code::ErrorCode;
 use crate::dictionary::HandledTypes;
 use crate::format::Format;
 use crate::frame::{Frame, Kind, Meta, Unsupported};
-use crate::limits::{BLOCK_COST_MAX, TEXT_MAX, UNIT_COST, UNIT_MAX};
+use crate::limits::{TEXT_MAX, UNIT_COST, UNIT_MAX};
 use crate::registry::MessageRegistry;
 use crate::seam::{Abilities, EncodeError, Encoder};
 
@@ -196,80 +198,6 @@ impl Encoder for MsgpackEncoder {
         let hashes = self.registry.hashes(told);
         Ok(dict::append(told, &hashes, handled, self.unit_max.min(out.block_max()), out)?)
     }
-}
-
-/// What units cost beside the payload they carry.
-struct Overhead {
-    units: usize,
-    bytes: usize,
-}
-
-/// A payload that is still in two places: ids and metadata, and the body.
-#[derive(Clone, Copy)]
-struct Parts<'a>([&'a [u8]; 2]);
-
-impl Parts<'_> {
-    fn len(&self) -> usize {
-        self.0[0].len() + self.0[1].len()
-    }
-
-    /// Fills `to` with the bytes from `from` on.
-    fn copy(&self, from: usize, to: &mut [u8]) {
-        let [head, body] = self.0;
-        let of_head = head.get(from..).unwrap_or_default();
-        let (first, second) = to.split_at_mut(of_head.len().min(to.len()));
-        first.copy_from_slice(&of_head[..first.len()]);
-        let at = from.saturating_sub(head.len());
-        second.copy_from_slice(&body[at..at + second.len()]);
-    }
-}
-
-/// Appends one unit, in one block. Returns its cost.
-fn append_unit(
-    ty: u8,
-    initiates: bool,
-    parts: Parts<'_>,
-    out: &mut SendBuffer,
-) -> Result<u64, PoolExhausted> {
-    let len = parts.len();
-    let bytes = begin_unit(ty, initiates, len, out)?;
-    parts.copy(0, bytes);
-    Ok(end_unit(initiates, len, out))
-}
-
-/// Makes room for a unit and writes its header; returns the room of its payload. Nothing counts
-/// before [`end_unit`].
-fn begin_unit(
-    ty: u8,
-    initiates: bool,
-    payload_len: usize,
-    out: &mut SendBuffer,
-) -> Result<&mut [u8], PoolExhausted> {
-    let header_len = unit::header_len(payload_len);
-    let weight = out.tail_weight();
-    if initiates && weight > 0 && weight + unit_cost(payload_len) > BLOCK_COST_MAX {
-        out.close_tail();
-    }
-    let bytes = out.reserve(header_len + payload_len)?;
-    unit::write_header(bytes, ty, payload_len);
-    Ok(&mut bytes[header_len..header_len + payload_len])
-}
-
-fn end_unit(initiates: bool, payload_len: usize, out: &mut SendBuffer) -> u64 {
-    out.commit(unit::header_len(payload_len) + payload_len);
-    if !initiates {
-        return 0;
-    }
-    let cost = unit_cost(payload_len);
-    out.add_weight(cost);
-    cost.into()
-}
-
-//= docs/PROTOCOL.md#8
-/// A unit costs its length, header and all, and a surcharge.
-fn unit_cost(payload_len: usize) -> u32 {
-    let len = unit::header_len(payload_len) + payload_len;
-    u32::try_from(len as u64 + UNIT_COST).expect("a unit is shorter than 64 KiB")
 }
 
 /// A unit of ids and numbers, none of which takes credit.

@@ -31,9 +31,11 @@ impl Side {
     }
 }
 
-/// A responder that has seen nothing yet, or not the whole first message.
+/// A responder that has seen nothing yet, or not the whole first message. Nothing is computed or
+/// allocated for a peer in this phase.
 pub(super) struct Listening {
-    pub(super) side: Side,
+    pub(super) local: Arc<Local>,
+    pub(super) handled: HandledTypes,
     pub(super) admission: Box<dyn Admission>,
     /// Whether a suite is required, or none is allowed.
     pub(super) sealed: bool,
@@ -60,8 +62,9 @@ pub(super) struct PeerSoFar {
 
 impl Listening {
     //= docs/PROTOCOL.md#2
-    /// Looks for a HELLO, and reads it once it is whole.
-    pub(super) fn look(&self, input: &RecvBuffer) -> Result<Option<Hello>, HandshakeRefusal> {
+    /// Looks for a HELLO. Gives its preamble once all of it is there and has the length it must
+    /// have; the message itself is not read yet.
+    pub(super) fn look(&self, input: &RecvBuffer) -> Result<Option<Preamble>, HandshakeRefusal> {
         let bytes = input.unopened();
         let Some(Header { header_len, payload_len, .. }) = hello_header(bytes)? else {
             return Ok(None);
@@ -73,21 +76,24 @@ impl Listening {
             return Ok(None);
         };
         let preamble = Preamble::parse(preamble, |suite| self.accepts(suite))?;
-        Ok(Some(Hello { preamble, payload_len }))
+        if payload_len != PREAMBLE_LEN + first_message_len(&preamble) {
+            return Err(HandshakeRefusal::Length);
+        }
+        Ok((bytes.len() >= header_len + payload_len).then_some(preamble))
     }
 
     fn accepts(&self, suite: u8) -> bool {
         if !self.sealed {
             return suite == SUITE_NONE;
         }
-        Suite::from_id(suite).is_some_and(|suite| self.side.local.suites.contains(suite))
+        Suite::from_id(suite).is_some_and(|suite| self.local.suites.contains(suite))
     }
 
-    /// Goes on with the exchange that the HELLO announces. The message itself is not read yet.
-    pub(super) fn begin(self, hello: &Hello) -> Result<Shaking, HandshakeRefusal> {
-        let Self { side, admission, .. } = self;
+    /// Goes on with the exchange that the preamble announces.
+    pub(super) fn begin(self, preamble: Preamble) -> Result<Shaking, HandshakeRefusal> {
+        let Self { local, handled, admission, .. } = self;
         let mut peer = PeerSoFar::default();
-        let has_key = Suite::from_id(hello.preamble.suite).is_some_and(Suite::initiator_has_key);
+        let has_key = Suite::from_id(preamble.suite).is_some_and(Suite::initiator_has_key);
         if has_key {
             peer.admission = Some(admission);
         } else {
@@ -95,19 +101,18 @@ impl Listening {
             let refused = |refusal| HandshakeRefusal::NotAdmitted { key: None, refusal };
             peer.listed = Some(listed.map_err(refused)?);
         }
-        let exchange = Exchange::new(Role::Responder, &hello.preamble, &side.local, None);
+        let side = Side::new(local, Role::Responder, handled);
+        let exchange = Exchange::new(Role::Responder, &preamble, &side.local, None);
         let exchange = exchange.map_err(|_no_identity| HandshakeRefusal::Crypto)?;
-        if hello.payload_len != PREAMBLE_LEN + exchange.message_len() {
-            return Err(HandshakeRefusal::Length);
-        }
-        Ok(Shaking { side, preamble: hello.preamble, exchange, first: true, peer })
+        Ok(Shaking { side, preamble, exchange, first: true, peer })
     }
 }
 
-/// A HELLO whose preamble is in order.
-pub(super) struct Hello {
-    preamble: Preamble,
-    payload_len: usize,
+/// What is known of the first message before there is a handshake to read it.
+fn first_message_len(preamble: &Preamble) -> usize {
+    let Some(suite) = Suite::from_id(preamble.suite) else { return CAPS_LEN };
+    let has_caps = suite.caps_message(Role::Initiator) == 0;
+    suite.message_len(0, if has_caps { CAPS_LEN } else { 0 })
 }
 
 /// The header of the first unit, or what it is instead. Whatever the bytes are,

@@ -128,7 +128,7 @@ impl ProtocolFactory for Msgpack {
         if self.sealed && local.identity.is_none() {
             return Err(SetupError::NoIdentity(self.name()));
         }
-        let side = Side::new(local, Role::Responder, handled);
-        Ok(Box::new(Connection::responder(Listening { side, admission, sealed: self.sealed })))
+        let listening = Listening { local, handled, admission, sealed: self.sealed };
+        Ok(Box::new(Connection::responder(listening)))
     }
 }

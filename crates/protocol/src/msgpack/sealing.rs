@@ -61,6 +61,10 @@ impl RecordSealing {
 
 impl Sealing for RecordSealing {
     fn seal(&mut self, block: Block, wire: &mut SendBuffer) -> Result<(), CloseReason> {
+        if block.is_empty() {
+            // A record is never empty (PROTOCOL 3).
+            return Ok(());
+        }
         // One record is left for the update itself.
         let worn = self.sealer.records() + 1 >= self.limits.records
             || self.sealer.bytes() + block.len() as u64 > self.limits.bytes;
@@ -68,6 +72,10 @@ impl Sealing for RecordSealing {
             self.update_key(wire)?;
         }
         self.seal_block(block, wire)
+    }
+
+    fn renew_key(&mut self, wire: &mut SendBuffer) -> Result<(), CloseReason> {
+        if self.sealer.records() == 0 { Ok(()) } else { self.update_key(wire) }
     }
 
     fn park(&mut self) {

@@ -2,7 +2,8 @@
 
 use moorline_buffers::{PoolExhausted, SendBuffer};
 
-use super::{HEADER_LEN_MAX, Parts, UINT_LEN_MAX, append_unit};
+use super::place::{Parts, append_unit};
+use super::{HEADER_LEN_MAX, UINT_LEN_MAX};
 use crate::dictionary::HandledTypes;
 use crate::msgpack::put::Put;
 use crate::msgpack::unit::Op;

@@ -2,7 +2,8 @@
 
 use moorline_buffers::{PoolExhausted, SendBuffer};
 
-use super::{HEADER_LEN_MAX, Overhead, Parts, UINT_LEN_MAX, begin_unit, end_unit};
+use super::place::{Overhead, Parts, begin_unit, end_unit};
+use super::{HEADER_LEN_MAX, UINT_LEN_MAX};
 use crate::msgpack::put::Put;
 use crate::msgpack::reassembly::{ANSWERS_FROM, INITIATIONS_FROM};
 use crate::msgpack::unit::{Flags, Op};

@@ -4,6 +4,7 @@ use moorline_buffers::{BlockPool, BlockPoolConfig};
 
 use super::*;
 use crate::frame::Body;
+use crate::limits::BLOCK_COST_MAX;
 use crate::registry::MessageIndex;
 
 fn pool(payload: usize) -> BlockPool {
@@ -166,16 +167,4 @@ fn want_of_memory_in_the_middle_leaves_nothing_behind() {
     let refused = encoder(4_096).encode(&post(&body), &mut out);
     assert!(matches!(refused, Err(EncodeError::Exhausted(_))));
     assert!(out.is_empty() && out.blocks() == 0);
-}
-
-#[test]
-fn parts_join_wherever_they_are_cut() {
-    let parts = Parts([b"abc", b"defg"]);
-    for from in 0..=7 {
-        for to in from..=7 {
-            let mut copy = vec![0; to - from];
-            parts.copy(from, &mut copy);
-            assert_eq!(copy, b"abcdefg"[from..to]);
-        }
-    }
 }

@@ -105,6 +105,31 @@ fn keys_change_by_records_and_by_bytes_and_the_peer_follows() {
 
 //= docs/PROTOCOL.md#3
 #[test]
+fn a_key_that_is_old_is_changed_when_asked_for_and_an_unused_one_is_not() {
+    let (mut sealing, mut units) = halves();
+    let mut wire = SendBuffer::new(&blocks());
+    sealing.renew_key(&mut wire).unwrap();
+    assert!(wire.is_empty());
+    let mut bytes = seal(&mut sealing, &[PING]);
+    sealing.renew_key(&mut wire).unwrap();
+    bytes.extend_from_slice(wire.pop_block().unwrap().bytes());
+    bytes.extend(seal(&mut sealing, &[PING, PING]));
+    assert_eq!(bytes.len(), 3 * 24 + 23);
+    let (payloads, broken) = open(&mut units, &bytes, Instant::now());
+    assert_eq!((payloads.len(), broken), (3, None));
+}
+
+//= docs/PROTOCOL.md#3
+#[test]
+fn no_record_is_empty() {
+    let (mut sealing, mut units) = halves();
+    let wire = seal(&mut sealing, &[b"", PING]);
+    assert_eq!(wire.len(), 24);
+    assert_eq!(open(&mut units, &wire, Instant::now()).0.len(), 1);
+}
+
+//= docs/PROTOCOL.md#3
+#[test]
 fn a_key_update_is_alone_empty_and_without_flags() {
     let bad: [&[u8]; 5] = [
         b"\xc7\x00\x15\xc7\x01\x0e\x01",
