@@ -193,9 +193,6 @@ macro_rules! register_message {
 #[macro_export]
 macro_rules! link {
     ($($name:ident),+ $(,)?) => {
-        $(
-            #[allow(unused_imports, reason = "it is named so that it is linked")]
-            use $name as _;
-        )+
+        $(use $name as _;)+
     };
 }
