@@ -220,8 +220,16 @@ impl Driver {
                         Poll::Pending => false,
                     }
             }
-            Written::Busy => self.core.poll_signals(cx).is_ready(),
+            // Once our waker is in, a second look: either the door is open now, or who is inside
+            // finds our mark and wakes us.
+            Written::Busy => {
+                self.core.poll_signals(cx).is_ready() || self.writer.pump()? != Written::Busy
+            }
         };
+        if ready {
+            self.busy_at = Some(now);
+            self.parked = false;
+        }
         if ready || self.poll_times(cx, now)? { Ok(Turn::More) } else { Ok(Turn::Waiting) }
     }
 

@@ -52,8 +52,14 @@ impl WireWriter {
         Self { socket, source, half, mark: AtomicBool::new(false) }
     }
 
-    /// Seals and writes what is there. Only the driver needs to know how it went.
+    /// Seals and writes what is there.
     pub(crate) fn pump(&self) -> Result<Written, CloseReason> {
+        self.pump_marked().0
+    }
+
+    /// The same, and whether somebody else wanted to write meanwhile.
+    fn pump_marked(&self) -> (Result<Written, CloseReason>, bool) {
+        let mut marked = false;
         loop {
             let mut half = match self.half.try_lock() {
                 Ok(half) => half,
@@ -63,16 +69,16 @@ impl WireWriter {
                     // The holder may have looked at the mark just before: then the lock is free.
                     match self.half.try_lock() {
                         Ok(half) => half,
-                        Err(_) => return Ok(Written::Busy),
+                        Err(_) => return (Ok(Written::Busy), marked),
                     }
                 }
             };
-            self.mark.store(false, Ordering::SeqCst);
             let written = half.pump(&*self.socket, &self.source);
             drop(half);
             if !self.mark.swap(false, Ordering::SeqCst) {
-                return written;
+                return (written, marked);
             }
+            marked = true;
         }
     }
 
@@ -97,8 +103,10 @@ impl WireWriter {
 
 impl Flusher for WireWriter {
     fn flush(&self) {
-        // The driver finds out what is left, and why, at its next turn.
-        if !matches!(self.pump(), Ok(Written::All)) {
+        // What is left only the driver can go on with; and if it was the driver that came to a
+        // locked door, it wants to know how the writing went.
+        let (written, marked) = self.pump_marked();
+        if marked || !matches!(written, Ok(Written::All | Written::Busy)) {
             self.source.rouse_driver();
         }
     }

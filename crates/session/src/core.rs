@@ -115,9 +115,13 @@ impl SessionWriter {
         self.shared.lock().take_block().map_err(exhausted)
     }
 
-    /// Something was left behind that only the driver can go on with.
+    /// Something was left behind that only the driver can go on with. It finds out even if it is
+    /// awake and just about to sleep.
     pub fn rouse_driver(&self) {
-        let _ = self.shared.append(|_| Ok::<_, EncodeError>(()));
+        let _ = self.shared.append(|outbox| {
+            outbox.signal(Signals { wire: true, ..Signals::default() });
+            Ok::<_, EncodeError>(())
+        });
     }
 }
 
@@ -534,6 +538,12 @@ impl Core {
                 return Err(CloseReason::ByPeer(Farewell::new(code, &message)));
             }
             Frame::Types(types) => shared.lock().set_types(types),
+            Frame::Unsupported(what) => {
+                // The very same frame is its answer.
+                let answer = Frame::Unsupported(what);
+                shared.encoder.encode(&answer, &mut self.answers).map_err(exhausted)?;
+                self.calm.strain()?;
+            }
             _ => return Err(Violation::protocol(1, "a unit this session cannot take").into()),
         }
         Ok(Delivery::Nothing)

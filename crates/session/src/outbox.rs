@@ -62,6 +62,8 @@ pub struct Signals {
     pub cut: bool,
     /// What this side handles has changed.
     pub handlers: bool,
+    /// Sealed bytes wait for the kernel.
+    pub wire: bool,
 }
 
 /// How far the session is from its end, as far as new messages are concerned.
@@ -267,6 +269,7 @@ impl Outbox {
         self.signals.drain |= signals.drain;
         self.signals.cut |= signals.cut;
         self.signals.handlers |= signals.handlers;
+        self.signals.wire |= signals.wire;
     }
 
     pub(crate) fn calls_len(&self) -> usize {
