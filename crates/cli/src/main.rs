@@ -1,2 +1,77 @@
-//! stub
-fn main() {}
+//! `moor`, the command line of Moorline: keys, a demonstration, and the demonstration's service by
+//! hand.
+//!
+//! It is an application like any other: it sees the facade `moorline` and nothing below it. Each
+//! command has its file; what they share is the messages ([`messages`]), the service that answers
+//! them ([`handlers`]), how a command ends ([`exit`]) and where logs go ([`log`]).
+
+#![forbid(unsafe_code)]
+
+mod bytes;
+mod call;
+mod exit;
+mod handlers;
+mod key;
+mod log;
+mod messages;
+mod output;
+mod serve;
+mod tally;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::log::LogOptions;
+
+/// Typed, encrypted sessions between two equal peers: keys, a demonstration, and its service by
+/// hand.
+#[derive(Parser)]
+#[command(name = "moor", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    log: LogOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make and look at key files.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Serve the messages of the demonstration until ctrl-c.
+    Serve(serve::ServeArgs),
+    /// Send one message and print its answer as JSON.
+    Call(call::CallArgs),
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::of_usage(&error),
+    };
+    exit::of(run(cli))
+}
+
+fn run(cli: Cli) -> Result<(), Exit> {
+    let log = cli.log;
+    match cli.command {
+        Command::Key(command) => {
+            log.start("warn")?;
+            key::run(&command)
+        }
+        Command::Serve(args) => {
+            log.start("info")?;
+            runtime()?.block_on(serve::run(args))
+        }
+        Command::Call(args) => {
+            log.start("error")?;
+            runtime()?.block_on(call::run(args))
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Runtime::new()
+        .map_err(|error| Exit::failed(format!("the runtime could not be started: {error}")))
+}
