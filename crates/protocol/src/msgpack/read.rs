@@ -28,13 +28,16 @@ use super::walk::skip;
 
 /// serde's containers reserve memory for as many elements as they are told to expect, and an
 /// element can be a thousand times larger than the byte it takes here. So all containers of a body
-/// together are told to expect at most this share of its bytes, and some more each
-/// ([`RESERVE_SMALL`]); the rest they find out by growing.
+/// together are told to expect at most this share of its bytes, besides [`RESERVE_FREE`] and
+/// [`RESERVE_SMALL`]; what they hold beyond, they find out by growing.
 const RESERVE_SHARE: usize = 8;
+
+/// So many elements are told in any case: containers of an ordinary small message need not grow.
+const RESERVE_FREE: usize = 64;
 
 /// A container this small is always told its size: there are no more of them open at once than
 /// levels.
-const RESERVE_SMALL: usize = 8;
+const RESERVE_SMALL: usize = 4;
 
 /// Options and newtypes take no byte of the body, so a type that nests nothing else
 /// (`struct N(Option<Box<N>>)`) would be read without end. Eight for each level is more than
@@ -53,7 +56,11 @@ pub(crate) struct Reader<'de> {
 
 impl<'de> Reader<'de> {
     pub(crate) fn new(bytes: &'de [u8]) -> Self {
-        Self { cursor: Cursor::new(bytes), reserve: bytes.len() / RESERVE_SHARE, wraps: 0 }
+        Self {
+            cursor: Cursor::new(bytes),
+            reserve: RESERVE_FREE + bytes.len() / RESERVE_SHARE,
+            wraps: 0,
+        }
     }
 
     /// Bytes read so far.
@@ -85,7 +92,11 @@ impl<'de> Reader<'de> {
         }
     }
 
+    #[inline]
     fn number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
+        if let Some(value) = self.cursor.short_integer() {
+            return visitor.visit_u64(value);
+        }
         match self.cursor.head()? {
             Head::Unsigned(value) => visitor.visit_u64(value),
             Head::Signed(value) => visitor.visit_i64(value),
@@ -95,7 +106,11 @@ impl<'de> Reader<'de> {
         }
     }
 
+    #[inline]
     fn text<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
+        if let Some(text) = self.cursor.short_str() {
+            return visitor.visit_borrowed_str(text);
+        }
         match self.cursor.head()? {
             Head::Str(value) => visitor.visit_borrowed_str(value),
             Head::Bin(value) => visitor.visit_borrowed_bytes(value),
@@ -114,6 +129,7 @@ impl<'de> Reader<'de> {
     }
 
     /// An array, or a binary that stands for an array of bytes.
+    #[inline]
     fn sequence<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         let head = self.cursor.head()?;
         match head {
@@ -123,6 +139,7 @@ impl<'de> Reader<'de> {
         }
     }
 
+    #[inline]
     fn array<V: Visitor<'de>>(
         &mut self,
         head: &Head<'_>,
@@ -155,6 +172,7 @@ impl<'de> Reader<'de> {
     }
 
     /// How many of `declared` elements a container is told to expect.
+    #[inline]
     fn expected(&mut self, declared: usize) -> usize {
         let beyond_small = declared.saturating_sub(RESERVE_SMALL).min(self.reserve);
         self.reserve -= beyond_small;
@@ -163,6 +181,7 @@ impl<'de> Reader<'de> {
 
     /// Goes into the array or map of `head`, reads it by `read`, and skips what `read` left, also
     /// after an error: a type may swallow that, and goes on behind the container then.
+    #[inline]
     fn container<T>(
         &mut self,
         head: &Head<'_>,
@@ -175,6 +194,7 @@ impl<'de> Reader<'de> {
         value.and_then(|value| rest.map(|()| value))
     }
 
+    #[inline]
     fn skip_unread(&mut self, around: Level) -> Result<(), DecodeError> {
         while self.cursor.owes_within(around) {
             self.cursor.take_value();
