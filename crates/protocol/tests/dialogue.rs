@@ -12,6 +12,8 @@ use moorline_noise::{Suite, Suites};
 use moorline_protocol::ProtocolFactory as _;
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{Body, ErrorCode, Frame, Kind, MessageIndex, Meta, Unsupported};
+use proptest::option;
+use proptest::prelude::*;
 use support::{Chunks, Pair, local, no_frame, pattern, post, registry, request, response, told};
 
 const BOTH: [Msgpack; 2] = [Msgpack::sealed(), Msgpack::plain()];
@@ -231,15 +233,13 @@ fn bytes_one_at_a_time_make_the_same_frames() {
     }
 }
 
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig {
-        cases: 12, ..proptest::prelude::ProptestConfig::default()
-    })]
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
     #[test]
     fn any_split_makes_the_same_frames(seed: u64, max in 2_usize..20_000, plain: bool) {
         let factory = BOTH[usize::from(plain)];
         let split = transcript(factory, Chunks::Random(seed, max));
-        proptest::prop_assert_eq!(split, transcript(factory, Chunks::Whole));
+        prop_assert_eq!(split, transcript(factory, Chunks::Whole));
     }
 }
 
@@ -400,5 +400,75 @@ fn a_parked_connection_goes_on() {
             pair.listener.receive(&wire, Chunks::Whole, &mut |_, _| heard += 1).unwrap();
             assert_eq!(heard, 1);
         }
+    }
+}
+
+prop_compose! {
+    fn any_meta()(
+        deadline in option::of(any::<u64>()),
+        priority in option::of(0_u8..8),
+        idempotent: bool,
+        attempt: u32,
+        trace in option::of(any::<[u8; 25]>()),
+        idempotency_key in option::of(any::<[u8; 16]>()),
+        codec: u8,
+    ) -> Meta {
+        Meta {
+            deadline: deadline.map(Duration::from_millis),
+            priority,
+            idempotent,
+            attempt,
+            trace: trace.map(Box::new),
+            idempotency_key: idempotency_key.map(Box::new),
+            codec,
+            unsupported: None,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_can_be_said_is_heard_and_costs_the_same_on_both_sides(
+        id: u32,
+        at in 0_u32..3,
+        meta in any_meta(),
+        code: i32,
+        text in "[^\\p{C}]{0,600}",
+        len in prop_oneof![0_usize..300, 3_900_usize..4_200, 16_200_usize..16_500, 0_usize..70_000],
+        log2 in 12_u8..=16,
+    ) {
+        let body = pattern(len);
+        let body = || Body::Borrowed(&body);
+        let kind = Kind::Known(MessageIndex::new(at));
+        let message: &str = &text[..text.floor_char_boundary(512)];
+        let frames = [
+            Frame::Post { kind, meta: Meta { idempotent: false, ..meta.clone() }, body: body() },
+            Frame::Request { id, kind, meta, body: body() },
+            Frame::Response { id, body: body() },
+            Frame::Error { id, code: ErrorCode(code), message: message.into(), detail: body() },
+        ];
+        let mut listener = local(2);
+        listener.settings.record_log2 = log2;
+        let mut pair = Pair::with(Msgpack::plain(), local(1), listener);
+        pair.settle(Chunks::Whole).unwrap();
+        let opened = pair.dialer.opened.as_ref().unwrap();
+        let mut chain = SendBuffer::with_block_max(&pair.dialer.local.blocks, opened.block_max);
+        let mut said = 0;
+        for frame in &frames {
+            said += opened.encoder.encode(frame, &mut chain).unwrap();
+        }
+        let wire = pair.dialer.seal(chain);
+        let (mut heard, mut cost) = (Vec::new(), 0);
+        pair.listener
+            .receive(&wire, Chunks::Whole, &mut |frame, of_frame| {
+                cost += of_frame;
+                if !matches!(frame, Frame::Partial) {
+                    heard.push(told(frame));
+                }
+            })
+            .unwrap();
+        prop_assert_eq!(heard, frames.iter().map(told).collect::<Vec<_>>());
+        prop_assert_eq!(cost, said);
     }
 }

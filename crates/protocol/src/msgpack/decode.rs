@@ -54,6 +54,7 @@ impl Decoder {
         match op {
             Op::Post | Op::Request => {
                 let head = self.ids.read_head(op, flags, &mut fields)?;
+                self.reassembly.check_vacant(&head)?;
                 Ok((head.with_body(Body::Borrowed(fields.rest()))?, cost))
             }
             Op::Response | Op::Error | Op::Data => {
@@ -78,6 +79,7 @@ impl Decoder {
             }
             Op::Subscribe => {
                 let head = self.ids.read_head(op, flags, &mut fields)?;
+                self.reassembly.check_vacant(&head)?;
                 fields.str()?;
                 read_meta(flags, &mut fields)?;
                 whole(&fields)?;
@@ -172,6 +174,7 @@ impl Decoder {
         let chunk = fields.rest();
         let mut inside = Fields::new(chunk);
         let head = self.ids.read_head(op, flags, &mut inside)?;
+        self.reassembly.check_vacant(&head)?;
         let answers = matches!(op, Op::Response | Op::Error);
         // A chunk of DATA takes the credit of its stream, not that of the connection.
         let initiates = !answers && op != Op::Data;

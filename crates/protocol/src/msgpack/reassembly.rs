@@ -65,6 +65,18 @@ impl Reassembly {
         self.open.shrink_to_fit();
     }
 
+    //= docs/PROTOCOL.md#6
+    /// The number of a request is taken from its first fragment on, and only we know of that one
+    /// before it is whole.
+    pub(super) fn check_vacant(&self, head: &Head) -> Result<(), Violation> {
+        let (Head::Request { id, .. } | Head::Subscribe { id }) = head else { return Ok(()) };
+        let taken = |slot: &Slot| matches!(&slot.content, Content::Gathered(Head::Request { id: open, .. }, _) if open == id);
+        if self.open.iter().any(taken) {
+            return Err(Violation::protocol(6, "a request with a number that is in use"));
+        }
+        Ok(())
+    }
+
     //= docs/PROTOCOL.md#8
     /// The first fragment of a message: `total` counts its head and its body, `body` is what came
     /// of the latter.

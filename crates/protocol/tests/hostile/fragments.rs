@@ -2,7 +2,10 @@
 
 use moorline_buffers::{RecvPool, RecvPoolConfig};
 use moorline_protocol::msgpack::Msgpack;
-use moorline_protocol::{CloseReason, ErrorCode, Frame, Refused, RefusedKind};
+use moorline_protocol::{
+    Body, CloseReason, ErrorCode, Frame, Kind, MessageIndex, Meta, Refused, RefusedKind,
+};
+use proptest::prelude::{ProptestConfig, Strategy};
 
 use crate::support::{Chunks, Pair, local, pattern, told};
 
@@ -112,6 +115,14 @@ fn broken_rules_of_fragments_are_violations() {
         ("a flag the type has no meaning for", vec![first(0, 0x40, 9, b"\x01a")]),
         ("DATA of a stream never opened", vec![first(0, 0x06, 9, b"\x02a")]),
         ("PUBLISH to nobody", vec![first(0, 0x0d, 9, b"\x01\x01a")]),
+        (
+            "a request with the number of one in pieces",
+            vec![first(0, REQUEST, 9, b"\x09\x02a"), unit(0x01, b"\x09\x02\xc0")],
+        ),
+        (
+            "two requests in pieces with one number",
+            vec![first(0, REQUEST, 9, b"\x09\x02a"), first(1, REQUEST, 9, b"\x09\x02a")],
+        ),
         ("a FRAG without a total", vec![unit(0x51, b"\x00\x00")]),
         ("a FRAG of nothing", vec![unit(0x51, b"")]),
     ];
@@ -231,4 +242,78 @@ fn want_of_buffers_refuses_the_message_and_not_the_connection() {
     let refused: Vec<_> = heard.iter().filter(|(text, _)| text.contains("OVERLOADED")).collect();
     assert_eq!(refused.len(), 1, "{heard:?}");
     assert!(heard.last().unwrap().0.starts_with("post"));
+}
+
+/// A message of a model peer: its number among fragments, and its body in pieces.
+#[derive(Debug, Clone)]
+struct Sent {
+    fid: u8,
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Sent {
+    /// Its units in order. Post and response have one id, which is the number itself.
+    fn units(&self) -> Vec<Vec<u8>> {
+        let total = 1 + self.pieces.iter().map(Vec::len).sum::<usize>();
+        let ty = if self.fid < 8 { POST } else { RESPONSE };
+        let mut units = Vec::new();
+        for (at, piece) in self.pieces.iter().enumerate() {
+            units.push(if at == 0 {
+                let chunk = [&[self.fid], &piece[..]].concat();
+                first(self.fid, ty, u32::try_from(total).unwrap(), &chunk)
+            } else {
+                later(self.fid, piece)
+            });
+        }
+        units
+    }
+
+    fn told(&self) -> String {
+        let body = self.pieces.concat();
+        let tid = u32::from(self.fid);
+        let frame = if self.fid < 8 {
+            let known = |at| Kind::Known(MessageIndex::new(at));
+            let unknown = Kind::Unknown { tid, hash: None };
+            let kind = if (1..=3).contains(&tid) { known(tid - 1) } else { unknown };
+            Frame::Post { kind, meta: Meta::default(), body: Body::Borrowed(&body) }
+        } else {
+            Frame::Response { id: tid, body: Body::Borrowed(&body) }
+        };
+        told(&frame)
+    }
+}
+
+fn sent() -> impl Strategy<Value = Vec<Sent>> {
+    let piece = proptest::collection::vec(proptest::num::u8::ANY, 1..300);
+    let pieces = proptest::collection::vec(piece, 1..6);
+    proptest::collection::btree_map(0_u8..16, pieces, 1..16)
+        .prop_map(|all| all.into_iter().map(|(fid, pieces)| Sent { fid, pieces }).collect())
+}
+
+proptest::proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn sixteen_messages_in_any_order_of_their_pieces_arrive_whole(
+        messages in sent(),
+        order in proptest::collection::vec(proptest::num::usize::ANY, 96),
+    ) {
+        let mut queues: Vec<_> =
+            messages.iter().map(|sent| (sent, sent.units().into_iter())).collect();
+        let (mut units, mut expected) = (Vec::new(), Vec::new());
+        let mut turns = order.into_iter().cycle();
+        while !queues.is_empty() {
+            let at = turns.next().unwrap() % queues.len();
+            let (sent, left) = &mut queues[at];
+            units.push(left.next().unwrap());
+            if left.len() == 0 {
+                expected.push(sent.told());
+                queues.remove(at);
+            }
+        }
+        let mut pair = pair();
+        let heard = hear(&mut pair, &units).unwrap();
+        let whole = heard.into_iter().map(|(text, _)| text).filter(|text| text != "Partial");
+        proptest::prop_assert_eq!(whole.collect::<Vec<_>>(), expected);
+        proptest::prop_assert_eq!(pair.listener.local.recv.stats().in_use, 1);
+    }
 }
