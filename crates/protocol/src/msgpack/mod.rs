@@ -82,7 +82,9 @@ impl Msgpack {
         if suite.initiator_has_key() && own.is_none() {
             return Err(SetupError::NoIdentity(self.name()));
         }
-        if suite.responder_is_known() && remote.is_none() {
+        // Suites of pattern XX could do without, but then anybody could answer: nobody is trusted
+        // on first use unless somebody was asked, and there is no way to ask yet.
+        if remote.is_none() {
             return Err(SetupError::NoRemoteKey(self.name()));
         }
         if own.is_some() && own.as_ref() == remote {

@@ -136,8 +136,12 @@ impl Units {
         let (capacity, first) = (self.capacity, self.first);
         match &mut self.channel {
             Channel::Plain => {
-                let max = if first { capacity.min(FIRST_RECORD_MAX) } else { capacity };
-                plain_unit(input, max)
+                let (max, beyond) = if first {
+                    (capacity.min(FIRST_RECORD_MAX), Broken::Length)
+                } else {
+                    (capacity, Broken::Violation(TOO_LONG))
+                };
+                plain_unit(input, max, beyond)
             }
             Channel::Sealed(records) => {
                 let max = HEADER_LEN + capacity + TAG_LEN;
@@ -148,8 +152,15 @@ impl Units {
     }
 }
 
+//= docs/PROTOCOL.md#9
+const TOO_LONG: Violation = Violation::protocol(9, "a unit is longer than a record may be");
+
 /// A unit that stands for itself.
-fn plain_unit(input: &mut RecvBuffer, len_max: usize) -> Result<Option<Unit>, Broken> {
+fn plain_unit(
+    input: &mut RecvBuffer,
+    len_max: usize,
+    beyond: Broken,
+) -> Result<Option<Unit>, Broken> {
     let arrived = input.unopened().len();
     input.mark_opened(arrived);
     let Some(header) = unit::read_header(input.readable())? else {
@@ -157,7 +168,7 @@ fn plain_unit(input: &mut RecvBuffer, len_max: usize) -> Result<Option<Unit>, Br
     };
     let len = header.header_len + header.payload_len;
     if len > len_max {
-        return Err(Broken::Length);
+        return Err(beyond);
     }
     let have = input.readable().len();
     if have < len {

@@ -306,15 +306,25 @@ fn our_own_key_is_no_peer() {
     let made =
         Msgpack::sealed().initiator(local(1).into(), handled(&local(1)), Some(own)).map(drop);
     assert_eq!(made, Err(SetupError::OwnKey));
-    // Without a pinned key the two notice it when the keys are shown.
-    let xx = || Local { suites: Suites::only(&[Suite::Xx]), ..local(1) };
+}
+
+#[test]
+fn a_key_that_is_shown_late_is_held_against_the_pinned_one_all_the_same() {
+    let xx = |seed| Local { suites: Suites::only(&[Suite::Xx]), ..local(seed) };
+    let stranger = local(3).identity.unwrap().public();
     let now = Instant::now();
     let mut pair = Pair {
-        dialer: End::initiator(Msgpack::sealed(), xx(), None, now),
-        listener: End::responder(Msgpack::sealed(), xx(), Peers::anyone(), now),
+        dialer: End::initiator(Msgpack::sealed(), xx(1), Some(stranger), now),
+        listener: End::responder(Msgpack::sealed(), xx(2), Peers::anyone(), now),
     };
     let dialer = pair.settle(Chunks::Whole);
     assert_eq!(dialer, Err(CloseReason::HandshakeFailed(HandshakeFailure::PeerUnverified)));
+    let mut pair = Pair::with(Msgpack::sealed(), xx(1), xx(2));
+    pair.listener = End::responder(Msgpack::sealed(), xx(2), Peers::nobody(), now);
+    let key = pair.dialer.local.identity.as_ref().unwrap().public();
+    let refusal = HandshakeRefusal::NotAdmitted { key: Some(key), refusal: Refusal::NotListed };
+    let listener = pair.settle(Chunks::Whole);
+    assert_eq!(listener, Err(CloseReason::HandshakeRefused(refusal)));
 }
 
 #[test]
@@ -327,6 +337,8 @@ fn what_is_missing_from_the_configuration_is_said_before_the_first_byte() {
         sealed.initiator(local.into(), handled, remote).map(drop)
     };
     assert_eq!(dial(local(1), None), Err(SetupError::NoRemoteKey("msgpack")));
+    let xx = Local { suites: Suites::only(&[Suite::Xx]), ..local(1) };
+    assert_eq!(dial(xx, None), Err(SetupError::NoRemoteKey("msgpack")), "nor on first use");
     assert_eq!(dial(nobody(), Some(key)), Err(SetupError::NoIdentity("msgpack")));
     let admission = Box::new(crate::support::List(Peers::nobody()));
     let listening = sealed.responder(nobody().into(), handled(&nobody()), admission).map(drop);
