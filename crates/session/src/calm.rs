@@ -1,7 +1,7 @@
 //! Patience with a peer that cancels and errs: a bucket that fills with time and with calls that
 //! end well.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use moorline_protocol::{CloseReason, ErrorCode, Violation};
 
@@ -19,16 +19,17 @@ impl Calm {
     }
 
     pub(crate) fn pass_time(&mut self, now: Instant) {
+        let then = *self.filled_at.get_or_insert(now);
         if self.left == CALM_BURST {
             self.filled_at = Some(now);
             return;
         }
-        let since = self.filled_at.map_or(0, |then| now.saturating_duration_since(then).as_secs());
-        if since > 0 {
-            let seconds = u32::try_from(since).unwrap_or(u32::MAX);
-            self.left = self.left.saturating_add(seconds.saturating_mul(CALM_PER_SECOND));
-            self.left = self.left.min(CALM_BURST);
-            self.filled_at = Some(now);
+        // What is left of a second counts for the next one.
+        let seconds = now.saturating_duration_since(then).as_secs();
+        if seconds > 0 {
+            let drops = u32::try_from(seconds).unwrap_or(u32::MAX).saturating_mul(CALM_PER_SECOND);
+            self.left = self.left.saturating_add(drops).min(CALM_BURST);
+            self.filled_at = then.checked_add(Duration::from_secs(seconds)).or(Some(now));
         }
     }
 
@@ -49,8 +50,6 @@ impl Calm {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
