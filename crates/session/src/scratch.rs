@@ -19,7 +19,8 @@ pub fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 
 /// The thread's buffer, empty; another use gets a fresh one until it is [kept](keep_scratch) again.
 pub(crate) fn take_scratch() -> Vec<u8> {
-    let mut buffer = SCRATCH.take();
+    // A thread that is ending has no buffer any more, and may still send.
+    let mut buffer = SCRATCH.try_with(Cell::take).unwrap_or_default();
     buffer.clear();
     buffer
 }
@@ -27,6 +28,7 @@ pub(crate) fn take_scratch() -> Vec<u8> {
 /// Gives the thread a buffer for the next use, unless it has grown too large.
 pub(crate) fn keep_scratch(buffer: Vec<u8>) {
     if buffer.capacity() <= SCRATCH_KEEP_MAX {
-        SCRATCH.set(buffer);
+        // What the thread had before, if anything, is freed.
+        let _ = SCRATCH.try_with(|kept| kept.set(buffer));
     }
 }
