@@ -32,7 +32,7 @@ pub struct TableFull {
 impl SessionTable {
     /// An empty table for at most `sessions_max` sessions.
     #[must_use]
-    pub fn new(sessions_max: usize) -> Self {
+    pub(crate) fn new(sessions_max: usize) -> Self {
         Self {
             slots: RwLock::new(vec![None; TABLE_SLOTS_MIN]),
             birth: Mutex::new(Birth { sequence: IdSequence::starting_at(0), live: 0 }),
@@ -44,7 +44,7 @@ impl SessionTable {
     ///
     /// # Errors
     /// The table is full; `make` has not been called.
-    pub fn insert(
+    pub(crate) fn insert(
         &self,
         make: impl FnOnce(SessionId) -> SessionRef,
     ) -> Result<SessionRef, TableFull> {
@@ -78,7 +78,7 @@ impl SessionTable {
     }
 
     /// Takes a session out; a second call finds nothing.
-    pub fn remove(&self, id: SessionId) -> Option<SessionRef> {
+    pub(crate) fn remove(&self, id: SessionId) -> Option<SessionRef> {
         let mut birth = self.birth.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         let slot = id.slot(slots.len());
