@@ -65,13 +65,13 @@ fn request(
     with_scratch(|out| match handler.call(cx, body.bytes(), out) {
         Ok(Reply::Done(said)) => core.answer(ticket, said.answer(out)),
         Ok(Reply::Pending(answer)) => {
-            let responder = core.defer(&ticket);
+            let (responder, deferred) = core.defer(ticket);
             let task = tokio::spawn(async move {
                 let (said, body) = answer.await;
                 responder.answer(said.answer(&body));
             });
             let abort = task.abort_handle();
-            core.attach_abort(&ticket, Box::new(move || abort.abort()));
+            core.attach_abort(deferred, Box::new(move || abort.abort()));
             Ok(())
         }
         Err(Undecodable) => refuse(core, ticket),

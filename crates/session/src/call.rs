@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use moorline_protocol::{ErrorCode, Meta, Request};
@@ -132,16 +132,13 @@ impl<Q: Request> Answer<Q> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Q::Response, CallError<Q::Error>>> {
         assert!(!self.done, "polled again after the answer");
         let shared = &*self.session.shared;
+        let mut waker = Some(cx.waker().clone());
         let mut outbox = shared.lock();
-        let polled = outbox.requests.poll(self.id, cx, take_scratch);
-        if polled.is_pending() {
-            return Poll::Pending;
-        }
-        let mut waiting = Vec::new();
-        outbox.wake_waiters(&mut waiting);
+        let polled = outbox.requests.poll(self.id, &mut waker, take_scratch);
+        let waiters = outbox.take_waiters();
         drop(outbox);
-        self.done = true;
-        waiting.into_iter().for_each(std::task::Waker::wake);
+        waiters.into_iter().for_each(Waker::wake);
+        self.done = polled.is_ready();
         polled.map(|outcome| self.conclude(outcome))
     }
 
@@ -180,9 +177,7 @@ impl<Q> Drop for Answer<Q> {
             return;
         }
         let shared = &*self.session.shared;
-        let _ = shared.append(|outbox| {
-            outbox.requests.abandon(self.id);
-            Ok::<_, SendError>(())
-        });
+        // The waker that comes back is dropped when the lock is released.
+        let _ = shared.append(|outbox| Ok::<_, SendError>(outbox.requests.abandon(self.id)));
     }
 }

@@ -1,20 +1,21 @@
 //! The part of a session that its driver owns: what a received frame means.
 
+mod frames;
+
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use moorline_buffers::{Block, SendBuffer};
 use moorline_protocol::{
-    Body, CloseReason, EncodeError, ErrorCode, Farewell, Frame, HandledTypes, Kind, Meta, Refused,
-    RefusedKind, Settings, Violation,
+    Body, CloseReason, EncodeError, ErrorCode, Farewell, Frame, HandledTypes, Kind, Meta, Settings,
 };
 
 use crate::calm::Calm;
 use crate::credit::ReceiveCredit;
-use crate::incoming::{Answer, Incoming, Responder, Ticket};
-use crate::limits::{ANSWERS_BYTES_MAX, HELD_MESSAGES};
-use crate::outbox::{Phase, Signals};
+use crate::errors::our_fault;
+use crate::incoming::{Answer, Deferred, Incoming, Responder, Ticket};
+use crate::outbox::{Finished, Outbox, Phase, Signals};
 use crate::session_ref::{Flusher, SessionRef, Shared};
 use crate::topic::PostDropped;
 
@@ -31,12 +32,23 @@ pub struct Core {
     calm: Calm,
     /// Answers of inline handlers, linked into the outbox once a turn.
     answers: SendBuffer,
-    answers_queued: usize,
+    answers_made: u64,
+    seen: Seen,
+    /// Lent to the outbox and taken back full.
+    finished: Vec<Finished>,
     wakers: Vec<Waker>,
     draining: bool,
     peer_obeyed: bool,
     counters: Counters,
     ended: bool,
+}
+
+/// What the outbox looked like when the driver last had its lock.
+#[derive(Debug, Default)]
+struct Seen {
+    answers_queued: usize,
+    answers_unread: u64,
+    farewell_said: bool,
 }
 
 /// How far this side's closing has come.
@@ -68,6 +80,8 @@ pub struct Counters {
     pub requests_refused: u64,
     /// Cancels received.
     pub cancels: u64,
+    /// Answers that came when their callers had given up. [`Core::counters`] fills it in.
+    pub late_answers: u64,
 }
 
 /// What the driver is to do with a frame.
@@ -110,9 +124,18 @@ impl SessionWriter {
     /// The next block for the wire.
     ///
     /// # Errors
-    /// Memory for a control frame could not be had: the connection must end.
+    /// Memory for a control frame or an answer could not be had: the connection must end.
     pub fn take_block(&self) -> Result<Option<Block>, CloseReason> {
-        self.shared.lock().take_block().map_err(exhausted)
+        let mut outbox = self.shared.lock();
+        let taken = outbox.take_block();
+        // Room has come about, whoever writes; and a driver that waits for the end of the queue
+        // would not hear of it from another writer.
+        let waiters = outbox.take_waiters();
+        let emptied = matches!(taken, Ok(None)) && outbox.ends();
+        let driver = if emptied { outbox.rouse() } else { None };
+        drop(outbox);
+        driver.into_iter().chain(waiters).for_each(Waker::wake);
+        taken
     }
 
     /// Something was left behind that only the driver can go on with. It finds out even if it is
@@ -125,19 +148,34 @@ impl SessionWriter {
     }
 }
 
+impl Seen {
+    fn look_at(&mut self, outbox: &Outbox) {
+        self.answers_queued = outbox.answers_len();
+        self.answers_unread = outbox.answers_unread();
+        self.farewell_said = !outbox.speaks();
+    }
+}
+
 impl Core {
     /// For a session that has just opened.
     #[must_use]
     pub fn new(session: SessionRef, settings: Settings) -> Self {
         let answers = session.shared.chain();
+        let credit = if session.shared.encoder.abilities().credit {
+            ReceiveCredit::new(settings.initiation_window)
+        } else {
+            ReceiveCredit::unlimited()
+        };
         Self {
             session,
             settings,
-            credit: ReceiveCredit::new(settings.initiation_window),
+            credit,
             incoming: Incoming::default(),
             calm: Calm::new(),
             answers,
-            answers_queued: 0,
+            answers_made: 0,
+            seen: Seen::default(),
+            finished: Vec::new(),
             wakers: Vec::new(),
             draining: false,
             peer_obeyed: false,
@@ -166,21 +204,35 @@ impl Core {
     /// What has come so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.counters
+        let late_answers = self.session.shared.lock().requests.late_answers;
+        Counters { late_answers, ..self.counters }
     }
 
     // ---- a turn ----------------------------------------------------------------------------
 
-    /// Starts a turn: the clocks of new requests start now.
+    /// Starts a turn: the clocks of new requests start now, and what is due ends.
     pub fn begin_turn(&mut self, now: Instant) {
         self.calm.pass_time(now);
         let mut outbox = self.session.shared.lock();
         outbox.driver_is_awake();
         outbox.requests.stamp(now);
-        self.answers_queued = outbox.answers_len();
-        for id in outbox.finished.drain(..) {
+        outbox.swap_finished(&mut self.finished);
+        self.seen.look_at(&outbox);
+        drop(outbox);
+        self.free_finished();
+        // A session that never comes to rest has deadlines all the same.
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.handle_timeout(now);
+        }
+    }
+
+    /// Requests that tasks have answered: their numbers are free again.
+    fn free_finished(&mut self) {
+        for Finished { id, well } in self.finished.drain(..) {
             self.incoming.finished(id);
-            self.calm.ended_well();
+            if well {
+                self.calm.ended_well();
+            }
         }
     }
 
@@ -201,21 +253,11 @@ impl Core {
         match frame {
             Frame::Post { kind, meta, body } => Ok(self.post(kind, meta, body)),
             Frame::Request { id, kind, meta, body } => self.request(now, id, kind, meta, body),
-            Frame::Response { id, body } => {
-                self.counters.responses += 1;
-                self.calm.ended_well();
-                let waker = self.session.shared.lock().requests.respond(id, body)?;
-                self.wakers.extend(waker);
-                Ok(Delivery::Nothing)
-            }
-            Frame::Error { id, code, message, detail } => {
-                self.counters.errors += 1;
-                let waker = self.session.shared.lock().requests.fail(id, code, &message, detail)?;
-                self.wakers.extend(waker);
-                Ok(Delivery::Nothing)
-            }
+            Frame::Response { id, body } => self.response(id, body),
+            Frame::Error { id, code, message, detail } => self.error(id, code, &message, detail),
             Frame::Refused(refused) => self.refused(refused),
             Frame::Partial => Ok(Delivery::Nothing),
+            Frame::Unsupported(unsupported) => self.unsupported(unsupported),
             other => self.control(other),
         }
     }
@@ -232,13 +274,14 @@ impl Core {
     }
 
     /// Leaves the answer to somebody else, for as long as it takes.
-    pub fn defer(&mut self, ticket: &Ticket) -> Responder {
+    pub fn defer(&mut self, ticket: Ticket) -> (Responder, Deferred) {
         self.incoming.defer(ticket, &self.session.shared)
     }
 
-    /// How a deferred handler is stopped when its caller gives up.
-    pub fn attach_abort(&mut self, ticket: &Ticket, abort: Box<dyn FnOnce() + Send>) {
-        self.incoming.attach(ticket.id, abort);
+    /// How a deferred handler is stopped when its caller gives up, or the session ends. If that has
+    /// happened already it is stopped at once; if it has answered already nothing happens.
+    pub fn attach_abort(&mut self, deferred: Deferred, abort: Box<dyn FnOnce() + Send>) {
+        self.incoming.attach(deferred.id, abort);
     }
 
     /// A delivered post reached no handler: it is counted and told.
@@ -261,13 +304,14 @@ impl Core {
     pub fn end_turn(&mut self) {
         let credit = self.credit.due();
         let mut outbox = self.session.shared.lock();
-        outbox.link_answers(&mut self.answers);
+        outbox.link_answers(&mut self.answers, std::mem::take(&mut self.answers_made));
         if let Some(total) = credit {
             outbox.set_credit(total);
         }
-        outbox.wake_waiters(&mut self.wakers);
+        self.seen.look_at(&outbox);
+        let waiters = outbox.take_waiters();
         drop(outbox);
-        self.wakers.drain(..).for_each(Waker::wake);
+        self.wakers.drain(..).chain(waiters).for_each(Waker::wake);
     }
 
     /// Answers of this turn so far, in bytes: past the early-flush mark they need not wait for its
@@ -291,7 +335,10 @@ impl Core {
 
     /// Ready when somebody asks for something; for a driver that cannot write at the moment.
     pub fn poll_signals(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.session.shared.lock().poll_signals(cx)
+        let mut waker = Some(cx.waker().clone());
+        let polled = self.session.shared.lock().poll_signals(&mut waker);
+        drop(waker);
+        polled
     }
 
     /// The peer is to blame for something that was answered: patience is finite.
@@ -304,7 +351,10 @@ impl Core {
 
     /// Ready when the outbox has something for the wire; otherwise its next writer wakes us.
     pub fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.session.shared.lock().poll_work(cx)
+        let mut waker = Some(cx.waker().clone());
+        let polled = self.session.shared.lock().poll_work(&mut waker);
+        drop(waker);
+        polled
     }
 
     /// The next time [`handle_timeout`](Self::handle_timeout) wants to be called.
@@ -326,7 +376,7 @@ impl Core {
     /// # Errors
     /// Memory.
     pub fn set_handled(&mut self, handled: HandledTypes) -> Result<(), CloseReason> {
-        self.session.shared.lock().set_handled(handled).map_err(exhausted)
+        self.session.shared.lock().set_handled(handled).map_err(our_fault)
     }
 
     // ---- the end ---------------------------------------------------------------------------
@@ -340,7 +390,7 @@ impl Core {
         if std::mem::replace(&mut self.draining, true) {
             return Ok(());
         }
-        self.session.shared.lock().append_goaway("shutting down").map_err(exhausted)
+        self.session.shared.lock().append_goaway("shutting down").map_err(our_fault)
     }
 
     /// Whether nothing is left to be done for either side after [`drain`](Self::drain).
@@ -350,7 +400,7 @@ impl Core {
         let outbox = self.session.shared.lock();
         self.draining
             && obeyed
-            && self.incoming.running() == outbox.finished.len()
+            && self.incoming.running() == outbox.finished_len()
             && outbox.requests.all_answered()
             && outbox.queued() == 0
     }
@@ -370,7 +420,7 @@ impl Core {
     /// # Errors
     /// Memory.
     pub fn cut_short(&mut self, farewell: Farewell) -> Result<usize, CloseReason> {
-        self.session.shared.lock().cut_short(farewell).map_err(exhausted)
+        self.session.shared.lock().cut_short(farewell).map_err(our_fault)
     }
 
     /// The reason that counts when the connection ends like this: after our own farewell it is
@@ -397,6 +447,7 @@ impl Core {
         }
         self.session.shared.lock().close(reason, &mut self.wakers);
         self.wakers.drain(..).for_each(Waker::wake);
+        self.answers.clear();
         self.incoming.abort_all();
         let hub = Arc::clone(&self.session.shared.hub);
         hub.close(&self.session, reason);
@@ -407,146 +458,8 @@ impl Core {
         self.incoming.park();
         self.answers.park();
         self.wakers = Vec::new();
+        self.finished = Vec::new();
         self.session.shared.lock().park();
-    }
-
-    // ---- frames, one by one ----------------------------------------------------------------
-
-    fn post<'b>(&mut self, kind: Kind, meta: Meta, body: Body<'b>) -> Delivery<'b> {
-        self.counters.posts += 1;
-        Delivery::Post { kind, meta, body }
-    }
-
-    fn request<'b>(
-        &mut self,
-        now: Instant,
-        id: u32,
-        kind: Kind,
-        meta: Meta,
-        body: Body<'b>,
-    ) -> Result<Delivery<'b>, CloseReason> {
-        self.counters.requests += 1;
-        self.check_vacant(id)?;
-        if let Some((code, text)) = self.refusal(&meta) {
-            self.counters.requests_refused += 1;
-            self.answer_id(id, Answer::Fault(code, &text))?;
-            return Ok(Delivery::Nothing);
-        }
-        let time = meta.deadline.or(self.session.shared.limits.timeout);
-        let ticket = Ticket {
-            id,
-            held_bytes: body.len() as u64,
-            due: time.and_then(|time| now.checked_add(time)),
-        };
-        Ok(Delivery::Request { ticket, kind, meta, body })
-    }
-
-    /// A `rid` must be below the limit and not in use.
-    //= docs/PROTOCOL.md#6
-    fn check_vacant(&mut self, id: u32) -> Result<(), CloseReason> {
-        if id >= self.settings.in_flight_max {
-            let rule = "a request number at or above max in flight";
-            return Err(Violation::with_code(9, rule, ErrorCode::FLOW).into());
-        }
-        if self.incoming.is_running(id) {
-            // A task may have answered since the turn began, and the peer may have read it.
-            let mut outbox = self.session.shared.lock();
-            for id in outbox.finished.drain(..) {
-                self.incoming.finished(id);
-            }
-        }
-        if self.incoming.is_running(id) {
-            return Err(Violation::protocol(6, "a request on a number in use").into());
-        }
-        Ok(())
-    }
-
-    /// Why a request is not even looked at.
-    fn refusal(&self, meta: &Meta) -> Option<(ErrorCode, String)> {
-        if self.draining && self.peer_obeyed {
-            return Some((ErrorCode::DRAINING, "you said that nothing new follows".into()));
-        }
-        if let Some(key) = meta.unsupported {
-            return Some((ErrorCode::UNSUPPORTED, format!("metadata key {key} is not known")));
-        }
-        let held_max = self.settings.message_max.saturating_mul(HELD_MESSAGES);
-        if self.incoming.held_bytes() > held_max {
-            let held = self.incoming.held_bytes();
-            let text = format!("running handlers hold {held} bytes, the limit is {held_max}");
-            return Some((ErrorCode::OVERLOADED, text));
-        }
-        let queued = self.answers_queued + self.answers.len();
-        if queued > ANSWERS_BYTES_MAX {
-            let text = format!("{queued} bytes of answers are unread, limit {ANSWERS_BYTES_MAX}");
-            return Some((ErrorCode::OVERLOADED, text));
-        }
-        None
-    }
-
-    fn answer_id(&mut self, id: u32, answer: Answer<'_>) -> Result<(), CloseReason> {
-        let shared = &self.session.shared;
-        let frame = answer.frame(id, shared.limits.message_max);
-        shared.encoder.encode(&frame, &mut self.answers).map(drop).map_err(exhausted)
-    }
-
-    /// The protocol could not take a message, though the session goes on.
-    //= docs/PROTOCOL.md#9
-    fn refused(&mut self, refused: Refused) -> Result<Delivery<'static>, CloseReason> {
-        match refused.what {
-            RefusedKind::Post => self.drop_post(None, refused.code)?,
-            RefusedKind::Request { id } => {
-                self.check_vacant(id)?;
-                self.counters.requests_refused += 1;
-                let text = if refused.code == ErrorCode::TOO_LARGE {
-                    format!("{} bytes, the limit is {}", refused.size, refused.limit)
-                } else {
-                    String::new()
-                };
-                self.answer_id(id, Answer::Fault(refused.code, &text))?;
-                self.calm.strain()?;
-            }
-            RefusedKind::Response { id } => {
-                let waker = self.session.shared.lock().requests.refuse(id)?;
-                self.wakers.extend(waker);
-            }
-            _ => {}
-        }
-        Ok(Delivery::Nothing)
-    }
-
-    fn control(&mut self, frame: Frame<'_>) -> Result<Delivery<'static>, CloseReason> {
-        let shared = &self.session.shared;
-        match frame {
-            Frame::Cancel { id } => {
-                self.counters.cancels += 1;
-                self.calm.strain()?;
-                self.incoming.cancel(id);
-            }
-            Frame::Credit { stream: 0, total } => shared.lock().raise_credit(total)?,
-            Frame::Ping { nonce } => shared.lock().set_pong(nonce),
-            Frame::Pong { nonce } => {
-                if !shared.lock().pong_received(nonce, &mut self.wakers) {
-                    return Err(Violation::protocol(8, "a pong to a ping never sent").into());
-                }
-            }
-            Frame::GoAway { obeyed: true, .. } => self.peer_obeyed = true,
-            Frame::GoAway { obeyed: false, .. } => {
-                shared.lock().peer_drains(&mut self.wakers);
-                return Ok(Delivery::PeerDrains);
-            }
-            Frame::Close { code, message } => {
-                return Err(CloseReason::ByPeer(Farewell::new(code, &message)));
-            }
-            Frame::Types(types) => shared.lock().set_types(types),
-            Frame::Unsupported(what) => {
-                // The very same frame is its answer.
-                let answer = Frame::Unsupported(what);
-                shared.encoder.encode(&answer, &mut self.answers).map_err(exhausted)?;
-                self.calm.strain()?;
-            }
-            _ => return Err(Violation::protocol(1, "a unit this session cannot take").into()),
-        }
-        Ok(Delivery::Nothing)
     }
 }
 
@@ -557,12 +470,5 @@ impl Drop for Core {
             ErrorCode::INTERNAL,
             "the driver of the session was stopped",
         )));
-    }
-}
-
-fn exhausted(error: EncodeError) -> CloseReason {
-    match error {
-        EncodeError::Exhausted(exhausted) => CloseReason::Exhausted(exhausted),
-        _ => CloseReason::ByUs(Farewell::new(ErrorCode::UNSUPPORTED, "cannot be expressed")),
     }
 }

@@ -15,6 +15,11 @@ impl SendCredit {
         Self { total: window, spent: 0 }
     }
 
+    /// For a protocol that does not count.
+    pub(crate) const fn unlimited() -> Self {
+        Self::new(u64::MAX)
+    }
+
     pub(crate) const fn available(&self) -> u64 {
         self.total - self.spent
     }
@@ -53,10 +58,15 @@ impl ReceiveCredit {
         Self { window, told: window, received: 0, taken: 0 }
     }
 
+    /// For a protocol that does not count: what comes costs nothing.
+    pub(crate) const fn unlimited() -> Self {
+        Self::new(u64::MAX)
+    }
+
     /// A unit has come. Beyond the credit, the session ends.
     //= docs/PROTOCOL.md#9
     pub(crate) fn receive(&mut self, cost: u64) -> Result<(), CloseReason> {
-        self.received += cost;
+        self.received = self.received.saturating_add(cost);
         if self.received > self.told {
             return Err(
                 Violation::with_code(9, "more sent than credit allows", ErrorCode::FLOW).into()
@@ -67,12 +77,12 @@ impl ReceiveCredit {
 
     /// A handler has taken it, it was lost on purpose, or it is part of a message still incomplete.
     pub(crate) fn take(&mut self, cost: u64) {
-        self.taken += cost;
+        self.taken = self.taken.saturating_add(cost);
     }
 
     /// The total to tell now: each time half a window has been taken.
     pub(crate) fn due(&mut self) -> Option<u64> {
-        let total = self.taken + self.window;
+        let total = self.taken.saturating_add(self.window);
         if total - self.told >= self.window / 2 {
             self.told = total;
             Some(total)

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use moorline_buffers::PoolExhausted;
-use moorline_protocol::{CloseReason, EncodeError, ErrorCode, RegistryError};
+use moorline_protocol::{CloseReason, EncodeError, ErrorCode, Farewell, RegistryError};
 
 /// Why a message was not accepted for sending. It was not sent, in no part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,12 @@ pub enum SendError {
         /// Bytes waiting.
         queued: usize,
         /// Bytes allowed.
+        limit: usize,
+    },
+    /// Too many barriers wait for the peer. Await some of them first.
+    #[error("{limit} barriers wait for the peer, the limit is {limit}; await some of them first")]
+    Barriers {
+        /// Barriers allowed.
         limit: usize,
     },
     /// As many requests are in flight as the peer allows. Wait with `room().await`.
@@ -63,6 +69,14 @@ impl From<EncodeError> for SendError {
             EncodeError::Unsupported(what) => SendError::Unsupported(what),
             _ => SendError::Unsupported("this message"),
         }
+    }
+}
+
+/// What ends a session whose own frames cannot be encoded.
+pub(crate) fn our_fault(error: EncodeError) -> CloseReason {
+    match error {
+        EncodeError::Exhausted(exhausted) => CloseReason::Exhausted(exhausted),
+        _ => CloseReason::ByUs(Farewell::new(ErrorCode::UNSUPPORTED, "cannot be expressed")),
     }
 }
 

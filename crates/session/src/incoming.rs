@@ -1,11 +1,14 @@
 //! Requests of the peer whose handlers are still running: one entry by `rid`, answered exactly once.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
 use moorline_protocol::{Body, ErrorCode, Frame};
 
+use crate::limits::{EARLY_FLUSH_CALLS, LINK_ABOVE};
+use crate::outbox::encode_answer;
 use crate::session_ref::Shared;
 
 /// The table of the driver. Requests that are answered at once never enter it.
@@ -22,21 +25,36 @@ struct Running {
     held_bytes: u64,
     due: Option<Instant>,
     fate: Arc<Fate>,
-    abort: Option<Box<dyn FnOnce() + Send>>,
+    abort: Abort,
 }
 
-/// What a running handler is to say when it is dropped before it has answered.
-#[derive(Debug)]
+/// How a handler is stopped, and whether it was to be.
+enum Abort {
+    /// Nobody has said how yet.
+    Unknown,
+    Known(Box<dyn FnOnce() + Send>),
+    /// It has been stopped, or is to be as soon as somebody says how.
+    Done,
+}
+
+/// What a running handler is to say when it is dropped before it has answered: the first reason to
+/// stop it counts.
+#[derive(Debug, Default)]
 struct Fate(AtomicI32);
+
+/// Code 0 is no reason for anything.
+const UNDECIDED: i32 = 0;
 
 impl Fate {
     fn decide(&self, code: ErrorCode) {
-        let undecided = ErrorCode::CANCELLED.0;
-        let _ = self.0.compare_exchange(undecided, code.0, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.0.compare_exchange(UNDECIDED, code.0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn code(&self) -> ErrorCode {
-        ErrorCode(self.0.load(Ordering::Relaxed))
+        match self.0.load(Ordering::Relaxed) {
+            UNDECIDED => ErrorCode::CANCELLED,
+            code => ErrorCode(code),
+        }
     }
 }
 
@@ -56,6 +74,13 @@ impl Ticket {
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
+}
+
+/// A request whose answer was left to a [`Responder`]: says to whom
+/// [`Core::attach_abort`](crate::Core::attach_abort) attaches.
+#[derive(Debug)]
+pub struct Deferred {
+    pub(crate) id: u32,
 }
 
 /// What a request is answered with.
@@ -97,6 +122,9 @@ impl<'a> Answer<'a> {
 
 /// The right, and the duty, to answer one request from any thread. Dropped without an answer it
 /// says why: INTERNAL if its handler panicked, else CANCELLED or DEADLINE.
+///
+/// An answer for which there is no memory becomes an error, and if there is none for that either the
+/// session ends: nobody waits for ever.
 #[must_use = "dropping it answers with an error"]
 pub struct Responder {
     shared: Arc<Shared>,
@@ -114,23 +142,24 @@ impl Responder {
     fn send(&mut self, answer: Answer<'_>) {
         self.answered = true;
         let shared = &*self.shared;
+        let well = !matches!(answer, Answer::Fault(..));
         let frame = answer.frame(self.id, shared.limits.message_max);
-        let large = matches!(&frame, Frame::Response { body, .. }
-            if body.len() > crate::limits::LINK_ABOVE);
-        let mut chain = shared.chain();
-        if large && shared.encoder.encode(&frame, &mut chain).is_err() {
+        let (Frame::Response { body, .. } | Frame::Error { detail: body, .. }) = &frame else {
             return;
-        }
-        let queued = shared.append(|outbox| {
-            if large {
-                outbox.link_answers(&mut chain);
-            } else {
-                outbox.append_answer(&frame)?;
-            }
-            outbox.finished.push(self.id);
-            Ok::<_, moorline_protocol::EncodeError>(outbox.answers_len())
+        };
+        let mut encoded = (body.len() > LINK_ABOVE).then(|| {
+            let mut chain = shared.chain();
+            let count = encode_answer(&*shared.encoder, &frame, &mut chain);
+            (chain, count)
         });
-        if queued.is_ok_and(|queued| queued >= crate::limits::EARLY_FLUSH_CALLS) {
+        let queued = shared.append(|outbox| {
+            match &mut encoded {
+                Some((chain, count)) => outbox.link_answer(self.id, well, (chain, *count)),
+                None => outbox.append_answer(&frame, well),
+            }
+            Ok::<_, Infallible>(outbox.answers_len())
+        });
+        if queued.is_ok_and(|queued| queued >= EARLY_FLUSH_CALLS) {
             shared.flush();
         }
     }
@@ -166,17 +195,17 @@ impl Incoming {
         self.earliest
     }
 
-    pub(crate) fn defer(&mut self, ticket: &Ticket, shared: &Arc<Shared>) -> Responder {
+    pub(crate) fn defer(&mut self, ticket: Ticket, shared: &Arc<Shared>) -> (Responder, Deferred) {
         let place = ticket.id as usize;
         if place >= self.entries.len() {
             self.entries.resize_with(place + 1, || None);
         }
-        let fate = Arc::new(Fate(AtomicI32::new(ErrorCode::CANCELLED.0)));
+        let fate = Arc::new(Fate::default());
         let running = Running {
             held_bytes: ticket.held_bytes,
             due: ticket.due,
             fate: Arc::clone(&fate),
-            abort: None,
+            abort: Abort::Unknown,
         };
         if let Some(due) = ticket.due {
             self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
@@ -184,17 +213,21 @@ impl Incoming {
         self.running += 1;
         self.held_bytes += ticket.held_bytes;
         self.entries[place] = Some(running);
-        Responder { shared: Arc::clone(shared), id: ticket.id, fate, answered: false }
+        let shared = Arc::clone(shared);
+        let responder = Responder { shared, id: ticket.id, fate, answered: false };
+        (responder, Deferred { id: ticket.id })
     }
 
-    /// How the handler of this request is stopped.
+    /// How the handler of this request is stopped: at once, if it was to be already.
     pub(crate) fn attach(&mut self, id: u32, abort: Box<dyn FnOnce() + Send>) {
-        if let Some(Some(running)) = self.entries.get_mut(id as usize) {
-            running.abort = Some(abort);
+        match self.entries.get_mut(id as usize) {
+            Some(Some(Running { abort: Abort::Done, .. })) => abort(),
+            Some(Some(running)) => running.abort = Abort::Known(abort),
+            _ => {}
         }
     }
 
-    /// The answer has been given: the number is free again.
+    /// The answer has been given: the number is free again. What stops the handler is dropped here.
     pub(crate) fn finished(&mut self, id: u32) {
         if let Some(running) = self.entries.get_mut(id as usize).and_then(Option::take) {
             self.running -= 1;
@@ -244,7 +277,7 @@ impl Incoming {
 impl Running {
     fn stop(&mut self, code: ErrorCode) {
         self.fate.decide(code);
-        if let Some(abort) = self.abort.take() {
+        if let Abort::Known(abort) = std::mem::replace(&mut self.abort, Abort::Done) {
             abort();
         }
     }

@@ -1,19 +1,29 @@
 //! What any thread may append to, behind one short lock: encoded frames by lane, requests awaiting
 //! answers, credit, and the driver's waker.
+//!
+//! Nothing of a user's runs or is dropped under that lock. Wakers are cloned before it is taken and
+//! woken, or dropped, after it is released: an executor may do anything in either.
 
-use std::collections::VecDeque;
+mod driver;
+mod pings;
+mod waiters;
+
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
-use moorline_buffers::{Block, BlockPool, SendBuffer};
+use moorline_buffers::{BlockPool, SendBuffer};
+use moorline_protocol::limits::WINDOW_MIN;
 use moorline_protocol::{
-    CloseReason, EncodeError, Encoder, ErrorCode, Farewell, Frame, HandledTypes, MessageIndex,
-    Opened, PeerTypes,
+    Body, CloseReason, EncodeError, Encoder, ErrorCode, Farewell, Frame, HandledTypes,
+    MessageIndex, Opened, PeerTypes, Violation,
 };
 
+use self::pings::Pings;
+use self::waiters::Waiters;
+pub(crate) use self::waiters::{Need, Place};
 use crate::credit::SendCredit;
-use crate::errors::SendError;
-use crate::limits::{HELD_MESSAGES, PINGS_MAX};
+use crate::errors::{SendError, our_fault};
+use crate::limits::HELD_MESSAGES;
 use crate::requests::Requests;
 
 /// Lanes, in the order they are emptied: control before all, answers and calls in turns, calls only
@@ -24,6 +34,8 @@ pub(crate) struct Outbox {
     answers: SendBuffer,
     calls: SendBuffer,
     answers_next: bool,
+    /// Answers that end in the answer lane: the sum of its blocks' weights.
+    answers_unread: u64,
     credit: SendCredit,
     /// Bytes of the call lane: `left <= appended`, always.
     calls_appended: u64,
@@ -31,6 +43,8 @@ pub(crate) struct Outbox {
     bytes_max: usize,
     pub(crate) requests: Requests,
     phase: Phase,
+    /// This side has asked the peer to start nothing new.
+    drains: bool,
     /// Message types: how many of ours the peer knows, and what it has told of its own.
     told: u32,
     types: Arc<PeerTypes>,
@@ -39,18 +53,24 @@ pub(crate) struct Outbox {
     pong: Option<u64>,
     credit_total: Option<u64>,
     obey: bool,
-    /// Pings of ours without an answer, oldest first.
-    pings: VecDeque<(u64, Option<Waker>)>,
-    pings_sent: u64,
-    pings_answered: u64,
-    /// Requests of the peer that a task has answered; the driver frees their numbers.
-    pub(crate) finished: Vec<u32>,
-    waiters: Vec<Waker>,
+    pings: Pings,
+    finished: Vec<Finished>,
+    waiters: Waiters,
+    /// What another thread met that the session cannot go on with.
+    failed: Option<CloseReason>,
     signals: Signals,
     driver: Option<Waker>,
     awake: bool,
     /// Woken by a sender since the driver last looked.
     roused: bool,
+}
+
+/// A request of the peer that a task has answered: the driver frees its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) id: u32,
+    /// It got an answer of its handler, and not only a reason why there is none.
+    pub(crate) well: bool,
 }
 
 /// What others ask of the driver, apart from sending.
@@ -88,32 +108,37 @@ impl Outbox {
         message_max: u64,
     ) -> Self {
         let lane = || SendBuffer::with_block_max(pool, opened.block_max);
+        let abilities = opened.encoder.abilities();
+        let window = opened.limits.initiation_window;
+        let held_max = message_max.saturating_mul(HELD_MESSAGES);
         Self {
             encoder: Arc::clone(&opened.encoder),
             control: lane(),
             answers: lane(),
             calls: lane(),
             answers_next: false,
-            credit: SendCredit::new(opened.limits.initiation_window),
+            answers_unread: 0,
+            credit: if abilities.credit {
+                SendCredit::new(window)
+            } else {
+                SendCredit::unlimited()
+            },
             calls_appended: 0,
             calls_left: 0,
             bytes_max,
-            requests: Requests::new(
-                opened.limits.in_flight_max,
-                message_max.saturating_mul(HELD_MESSAGES),
-            ),
+            requests: Requests::new(opened.limits.in_flight_max, held_max, abilities.cancel),
             phase: Phase::Open,
+            drains: false,
             told: opened.told,
             types: Arc::clone(&opened.types),
             handled,
             pong: None,
             credit_total: None,
             obey: false,
-            pings: VecDeque::new(),
-            pings_sent: 0,
-            pings_answered: 0,
+            pings: Pings::default(),
             finished: Vec::new(),
-            waiters: Vec::new(),
+            waiters: Waiters::default(),
+            failed: window_fault(abilities.credit, window),
             signals: Signals::default(),
             driver: None,
             awake: true,
@@ -130,27 +155,32 @@ impl Outbox {
         name: &'static str,
         size: usize,
     ) -> Result<(), SendError> {
-        match &self.phase {
-            Phase::Open => {}
-            Phase::PeerDrains => return Err(SendError::Draining),
-            Phase::Closing(farewell) | Phase::Farewell(farewell) => {
-                return Err(SendError::Closed(CloseReason::ByUs(farewell.clone())));
-            }
-            Phase::Closed(reason) => return Err(SendError::Closed(reason.clone())),
-        }
+        self.takes_new()?;
         if self.types.handled(index) == Some(false) {
             return Err(SendError::NotHandledByPeer(name));
         }
         let queued = self.calls.len();
         // One message always fits, however large: otherwise it could never be sent.
-        if queued > 0 && queued + size > self.bytes_max {
+        if queued > 0 && queued.saturating_add(size) > self.bytes_max {
             return Err(SendError::Full { queued, limit: self.bytes_max });
         }
         Ok(())
     }
 
-    /// Appends a post or request. Its type is told to the peer first, if need be, by the control
-    /// lane, which nothing overtakes.
+    /// Whether anything new may be appended to the call lane.
+    pub(crate) fn takes_new(&self) -> Result<(), SendError> {
+        match &self.phase {
+            Phase::Open => Ok(()),
+            Phase::PeerDrains => Err(SendError::Draining),
+            Phase::Closing(farewell) | Phase::Farewell(farewell) => {
+                Err(SendError::Closed(CloseReason::ByUs(farewell.clone())))
+            }
+            Phase::Closed(reason) => Err(SendError::Closed(reason.clone())),
+        }
+    }
+
+    /// Appends a post or request that was admitted. Its type is told to the peer first, if need be,
+    /// by the control lane, which nothing overtakes.
     pub(crate) fn append_call(
         &mut self,
         index: MessageIndex,
@@ -159,14 +189,13 @@ impl Outbox {
         self.tell(index)?;
         let before = self.calls.len();
         self.encoder.encode(frame, &mut self.calls)?;
-        self.calls_appended += (self.calls.len() - before) as u64;
-        if let Frame::Request { id, .. } = frame {
-            self.requests.appended(*id, self.calls_appended);
-        }
+        let request = if let Frame::Request { id, .. } = frame { Some(*id) } else { None };
+        self.count_call(request, self.calls.len() - before);
         Ok(())
     }
 
-    /// The same for a message that was encoded outside the lock.
+    /// The same for a message that was encoded outside the lock. Whether it may still be appended
+    /// is to be asked anew, under this lock.
     pub(crate) fn link_call(
         &mut self,
         index: MessageIndex,
@@ -174,11 +203,9 @@ impl Outbox {
         encoded: &mut SendBuffer,
     ) -> Result<(), EncodeError> {
         self.tell(index)?;
-        self.calls_appended += encoded.len() as u64;
+        let len = encoded.len();
         self.calls.append(encoded);
-        if let Some(id) = request {
-            self.requests.appended(id, self.calls_appended);
-        }
+        self.count_call(request, len);
         Ok(())
     }
 
@@ -189,69 +216,104 @@ impl Outbox {
         Ok(())
     }
 
-    /// An answer from another thread than the driver's.
-    pub(crate) fn append_answer(&mut self, frame: &Frame<'_>) -> Result<(), EncodeError> {
-        if !matches!(self.phase, Phase::Closed(_) | Phase::Farewell(_)) {
-            self.encoder.encode(frame, &mut self.answers)?;
+    fn count_call(&mut self, request: Option<u32>, len: usize) {
+        let starts_at = self.calls_appended;
+        self.calls_appended += len as u64;
+        if let Some(id) = request {
+            self.requests.appended(id, starts_at, self.calls_appended);
         }
-        Ok(())
+    }
+
+    /// An answer from another thread than the driver's. One that cannot be encoded ends the
+    /// session: a peer that waits for ever for its answer is worse.
+    pub(crate) fn append_answer(&mut self, frame: &Frame<'_>, well: bool) {
+        let (Frame::Response { id, .. } | Frame::Error { id, .. }) = frame else { return };
+        self.finished.push(Finished { id: *id, well });
+        if self.speaks() {
+            match encode_answer(&*self.encoder, frame, &mut self.answers) {
+                Ok(count) => self.answers_unread += count,
+                Err(error) => self.fail(our_fault(error)),
+            }
+        }
+    }
+
+    /// The same for an answer that was encoded outside the lock, with its
+    /// [count](encode_answer).
+    pub(crate) fn link_answer(
+        &mut self,
+        id: u32,
+        well: bool,
+        (encoded, count): (&mut SendBuffer, Result<u64, EncodeError>),
+    ) {
+        self.finished.push(Finished { id, well });
+        match count {
+            Ok(count) => self.link_answers(encoded, count),
+            Err(error) => self.fail(our_fault(error)),
+        }
+    }
+
+    /// The session cannot go on: the driver hears of it when it takes the next block.
+    pub(crate) fn fail(&mut self, reason: CloseReason) {
+        self.failed.get_or_insert(reason);
     }
 
     /// A ping behind everything queued so far; its number.
     pub(crate) fn append_ping(&mut self) -> Result<u64, SendError> {
-        if let Phase::Closed(reason) = &self.phase {
-            return Err(SendError::Closed(reason.clone()));
-        }
-        if self.pings.len() >= PINGS_MAX {
-            return Err(SendError::Full { queued: self.pings.len(), limit: PINGS_MAX });
-        }
-        let nonce = self.pings_sent + 1;
+        self.takes_new()?;
+        let nonce = self.pings.next()?;
         let before = self.calls.len();
         self.encoder.encode(&Frame::Ping { nonce }, &mut self.calls)?;
-        self.calls_appended += (self.calls.len() - before) as u64;
-        self.pings_sent = nonce;
-        self.pings.push_back((nonce, None));
+        self.count_call(None, self.calls.len() - before);
+        self.pings.sent(nonce);
         Ok(nonce)
     }
 
     pub(crate) fn poll_pong(
         &mut self,
         nonce: u64,
-        cx: &mut Context<'_>,
+        waker: &mut Option<Waker>,
     ) -> Poll<Result<(), CloseReason>> {
-        if nonce <= self.pings_answered {
-            return Poll::Ready(Ok(()));
+        match (self.pings.poll(nonce, waker), &self.phase) {
+            (Poll::Pending, Phase::Closed(reason)) => Poll::Ready(Err(reason.clone())),
+            (polled, _) => polled.map(Ok),
         }
-        if let Phase::Closed(reason) = &self.phase {
-            return Poll::Ready(Err(reason.clone()));
-        }
-        if let Some((_, waker)) = self.pings.iter_mut().find(|(number, _)| *number == nonce) {
-            *waker = Some(cx.waker().clone());
-        }
-        Poll::Pending
     }
 
-    /// Ready when the call lane is at most half full and a request has a slot.
-    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let open = matches!(self.phase, Phase::Open);
-        if !open || self.has_room() {
+    /// Ready when there is what is needed, or when waiting for it is no use.
+    pub(crate) fn poll_room(
+        &mut self,
+        need: Need,
+        place: &mut Option<Place>,
+        waker: &mut Option<Waker>,
+    ) -> Poll<()> {
+        let (bytes, slot) = self.room();
+        if bytes && (slot || need == Need::Bytes) {
             return Poll::Ready(());
         }
-        if !self.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.waiters.push(cx.waker().clone());
-        }
+        self.waiters.wait(place, need, waker);
         Poll::Pending
     }
 
-    fn has_room(&self) -> bool {
-        self.calls.len() <= self.bytes_max / 2 && self.requests.has_room()
+    /// Who waited for room does so no more; its waker is to be dropped outside the lock.
+    #[must_use]
+    pub(crate) fn leave_waiters(&mut self, place: &Place) -> Option<Waker> {
+        self.waiters.leave(place)
     }
 
-    /// Those who wait for room, if there is some now.
-    pub(crate) fn wake_waiters(&mut self, wakers: &mut Vec<Waker>) {
-        if !self.waiters.is_empty() && self.has_room() {
-            wakers.append(&mut self.waiters);
+    /// Those who wait for room, if there is some now: to be woken once the lock is released.
+    #[must_use]
+    pub(crate) fn take_waiters(&mut self) -> Vec<Waker> {
+        if self.waiters.is_empty() {
+            return Vec::new();
         }
+        let (bytes, slot) = self.room();
+        self.waiters.take(bytes, slot)
+    }
+
+    /// Whether there is room for bytes, and for a request.
+    fn room(&self) -> (bool, bool) {
+        let over = !matches!(self.phase, Phase::Open);
+        (over || self.calls.len() <= self.bytes_max / 2, over || self.requests.has_room())
     }
 
     /// The driver's waker, if it sleeps: to be woken once the lock is released.
@@ -288,6 +350,12 @@ impl Outbox {
         &self.phase
     }
 
+    /// Whether this side has not said its farewell yet.
+    //= docs/PROTOCOL.md#10
+    pub(crate) const fn speaks(&self) -> bool {
+        !matches!(self.phase, Phase::Farewell(_) | Phase::Closed(_))
+    }
+
     /// Starts closing, unless that has begun already.
     pub(crate) fn begin_close(&mut self, farewell: Farewell) -> bool {
         let first = matches!(self.phase, Phase::Open | Phase::PeerDrains);
@@ -296,240 +364,34 @@ impl Outbox {
         }
         first
     }
+}
 
-    // ---- what the driver does --------------------------------------------------------------
+/// A block of messages may cost half of the smallest window; with less than that window it could
+/// wait for ever, so a protocol that lets such a peer in is told at once.
+//= docs/PROTOCOL.md#8
+fn window_fault(credit: bool, window: u64) -> Option<CloseReason> {
+    let rule = "an initiation window below 64 KiB";
+    (credit && window < WINDOW_MIN).then(|| Violation::with_code(8, rule, ErrorCode::FLOW).into())
+}
 
-    /// Whether there is work for the driver; if not, its waker is kept.
-    pub(crate) fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.has_work() {
-            self.awake = true;
-            return Poll::Ready(());
-        }
-        self.sleep(cx);
-        Poll::Pending
-    }
-
-    /// The same where nothing can be written anyway: only a signal is work then.
-    pub(crate) fn poll_signals(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.signals != Signals::default() {
-            self.awake = true;
-            return Poll::Ready(());
-        }
-        self.sleep(cx);
-        Poll::Pending
-    }
-
-    fn sleep(&mut self, cx: &Context<'_>) {
-        self.awake = false;
-        if self.driver.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
-            self.driver = Some(cx.waker().clone());
-        }
-    }
-
-    /// While a driver does its turn nobody needs to wake it.
-    pub(crate) fn driver_is_awake(&mut self) {
-        self.awake = true;
-    }
-
-    pub(crate) fn take_signals(&mut self) -> Signals {
-        std::mem::take(&mut self.signals)
-    }
-
-    pub(crate) fn take_roused(&mut self) -> bool {
-        std::mem::take(&mut self.roused)
-    }
-
-    fn has_work(&self) -> bool {
-        let calls = self.calls.front().is_some_and(|block| self.affordable(block));
-        calls
-            || !self.control.is_empty()
-            || !self.answers.is_empty()
-            || self.pong.is_some()
-            || self.credit_total.is_some()
-            || (self.obey && self.calls.is_empty())
-            || matches!(self.phase, Phase::Closing(_)) && self.calls.is_empty()
-            || self.signals != Signals::default()
-    }
-
-    fn affordable(&self, block: &Block) -> bool {
-        u64::from(block.weight()) <= self.credit.available()
-    }
-
-    /// Links the driver's own answers behind those of other threads.
-    pub(crate) fn link_answers(&mut self, answers: &mut SendBuffer) {
-        self.answers.append(answers);
-    }
-
-    pub(crate) fn set_pong(&mut self, nonce: u64) {
-        self.pong = Some(nonce);
-    }
-
-    pub(crate) fn set_credit(&mut self, total: u64) {
-        self.credit_total = Some(total);
-    }
-
-    pub(crate) fn raise_credit(&mut self, total: u64) -> Result<(), CloseReason> {
-        self.credit.raise(total)
-    }
-
-    pub(crate) fn set_types(&mut self, types: Arc<PeerTypes>) {
-        self.types = types;
-    }
-
-    /// What this side handles has changed, or types were registered: the peer is told.
-    pub(crate) fn set_handled(&mut self, handled: HandledTypes) -> Result<(), EncodeError> {
-        if handled != self.handled {
-            self.handled = handled;
-            self.told = self.encoder.announce(self.told, &self.handled, &mut self.control)?;
-        }
-        Ok(())
-    }
-
-    /// All pings up to `nonce` are answered; `false` if it was never sent.
-    pub(crate) fn pong_received(&mut self, nonce: u64, wakers: &mut Vec<Waker>) -> bool {
-        if nonce > self.pings_sent {
-            return false;
-        }
-        self.pings_answered = self.pings_answered.max(nonce);
-        while self.pings.front().is_some_and(|(number, _)| *number <= nonce) {
-            wakers.extend(self.pings.pop_front().and_then(|(_, waker)| waker));
-        }
-        true
-    }
-
-    /// The peer takes nothing new. What is queued still goes, then it is told so.
-    pub(crate) fn peer_drains(&mut self, wakers: &mut Vec<Waker>) {
-        if matches!(self.phase, Phase::Open) {
-            self.phase = Phase::PeerDrains;
-        }
-        self.obey = true;
-        wakers.append(&mut self.waiters);
-    }
-
-    /// Asks the peer to start nothing new.
-    pub(crate) fn append_goaway(&mut self, message: &str) -> Result<(), EncodeError> {
-        if !self.encoder.abilities().farewell {
-            return Ok(());
-        }
-        let frame = Frame::GoAway { code: ErrorCode(0), message: message.into(), obeyed: false };
-        self.encoder.encode(&frame, &mut self.control).map(drop)
-    }
-
-    /// The next block for the wire, and whether one more may follow at once.
-    ///
-    /// # Errors
-    /// Memory for a control frame could not be had.
-    pub(crate) fn take_block(&mut self) -> Result<Option<Block>, EncodeError> {
-        self.render_control()?;
-        if let Some(block) = self.control.pop_block() {
-            return Ok(Some(block));
-        }
-        self.answers_next = !self.answers_next;
-        let taken = if self.answers_next {
-            self.answers.pop_block().or_else(|| self.take_calls())
-        } else {
-            self.take_calls().or_else(|| self.answers.pop_block())
+/// Encodes an answer, or says that there is no memory for it, and marks the block it ends in, so
+/// that answers are counted until they leave. Returns by how much the count rises.
+pub(crate) fn encode_answer(
+    encoder: &dyn Encoder,
+    frame: &Frame<'_>,
+    out: &mut SendBuffer,
+) -> Result<u64, EncodeError> {
+    if let Err(error) = encoder.encode(frame, out) {
+        let &(Frame::Response { id, .. } | Frame::Error { id, .. }) = frame else {
+            return Err(error);
         };
-        if taken.is_some() {
-            return Ok(taken);
-        }
-        self.render_farewell()?;
-        Ok(self.control.pop_block())
+        // Not OVERLOADED, which says that the handler has not run.
+        let (code, message) = (ErrorCode::INTERNAL, "no memory for the answer".into());
+        encoder.encode(&Frame::Error { id, code, message, detail: Body::EMPTY }, out)?;
     }
-
-    fn take_calls(&mut self) -> Option<Block> {
-        let weight = u64::from(self.calls.front()?.weight());
-        if !self.credit.spend(weight) {
-            return None;
-        }
-        let block = self.calls.pop_block()?;
-        self.calls_left += block.len() as u64;
-        Some(block)
+    if out.is_empty() {
+        return Ok(0);
     }
-
-    fn render_control(&mut self) -> Result<(), EncodeError> {
-        let Self { encoder, control, requests, .. } = self;
-        if let Some(total) = self.credit_total.take() {
-            encoder.encode(&Frame::Credit { stream: 0, total }, control)?;
-        }
-        if let Some(nonce) = self.pong.take() {
-            encoder.encode(&Frame::Pong { nonce }, control)?;
-        }
-        if requests.has_cancels() && encoder.abilities().cancel {
-            let mut result = Ok(());
-            requests.cancels(self.calls_left, |id| {
-                if let Err(error) = encoder.encode(&Frame::Cancel { id }, control) {
-                    result = Err(error);
-                }
-            });
-            result?;
-        }
-        Ok(())
-    }
-
-    /// What overtakes nothing queued before it: GOAWAY X and CLOSE.
-    //= docs/PROTOCOL.md#8
-    fn render_farewell(&mut self) -> Result<(), EncodeError> {
-        if !self.calls.is_empty() || !self.answers.is_empty() {
-            return Ok(());
-        }
-        if std::mem::take(&mut self.obey) && self.encoder.abilities().farewell {
-            let frame = Frame::GoAway { code: ErrorCode(0), message: "".into(), obeyed: true };
-            self.encoder.encode(&frame, &mut self.control)?;
-        }
-        if let Phase::Closing(farewell) = &self.phase {
-            let farewell = farewell.clone();
-            self.encode_close(&farewell)?;
-            self.phase = Phase::Farewell(farewell);
-        }
-        Ok(())
-    }
-
-    fn encode_close(&mut self, farewell: &Farewell) -> Result<(), EncodeError> {
-        if !self.encoder.abilities().farewell {
-            return Ok(());
-        }
-        let message = std::borrow::Cow::Borrowed(&*farewell.text);
-        self.encoder.encode(&Frame::Close { code: farewell.code, message }, &mut self.control)?;
-        Ok(())
-    }
-
-    /// Says goodbye now: what is queued is dropped and its size returned.
-    pub(crate) fn cut_short(&mut self, farewell: Farewell) -> Result<usize, EncodeError> {
-        if matches!(self.phase, Phase::Farewell(_) | Phase::Closed(_)) {
-            return Ok(0);
-        }
-        let lost = self.calls.len() + self.answers.len();
-        self.calls.clear();
-        self.answers.clear();
-        self.encode_close(&farewell)?;
-        self.phase = Phase::Farewell(farewell);
-        Ok(lost)
-    }
-
-    /// The end: every call ends, everybody who waits is woken, all blocks go back.
-    pub(crate) fn close(&mut self, reason: &CloseReason, wakers: &mut Vec<Waker>) {
-        if matches!(self.phase, Phase::Closed(_)) {
-            return;
-        }
-        self.requests.close(reason, self.calls_left, wakers);
-        wakers.append(&mut self.waiters);
-        wakers.extend(self.pings.drain(..).filter_map(|(_, waker)| waker));
-        self.control.clear();
-        self.answers.clear();
-        self.calls.clear();
-        self.phase = Phase::Closed(reason.clone());
-        self.driver = None;
-    }
-
-    /// Idle: gives back what can be had again.
-    pub(crate) fn park(&mut self) {
-        self.requests.park();
-        self.control.park();
-        self.answers.park();
-        self.calls.park();
-        self.pings.shrink_to_fit();
-        self.finished.shrink_to_fit();
-        self.waiters.shrink_to_fit();
-    }
+    out.add_weight(1);
+    Ok(1)
 }

@@ -1,6 +1,6 @@
 //! Requests of ours in flight: one slot each, from the first byte to the answer.
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use moorline_buffers::RecvBuffer;
@@ -20,7 +20,10 @@ pub(crate) struct Requests {
     unstamped: Vec<u32>,
     /// No stamped deadline is earlier than this; it may be too early, then a scan finds nothing.
     earliest: Option<Instant>,
-    /// Slots whose CANCEL is still to be sent.
+    /// Whether the protocol can take a request back at all.
+    can_cancel: bool,
+    /// Where to look for slots that are marked `cancel_due`: the mark counts, an entry that finds
+    /// none is out of date.
     cancels: Vec<u32>,
     /// Buffers that answers are copied into, lent and given back.
     spare: Vec<Vec<u8>>,
@@ -32,11 +35,17 @@ pub(crate) struct Requests {
 struct Slot {
     timeout: Option<Duration>,
     due: Option<Instant>,
-    /// Where the call lane stood when the request was appended: it has left when that much has.
+    /// Where the call lane stood before and after the request was appended: the peer may have seen
+    /// something of it when more than the first has left, and all of it when the second has.
+    /// `u64::MAX` until it is appended.
+    starts_at: u64,
     left_at: u64,
     outcome: Option<Outcome>,
     terminal: bool,
     caller_gone: bool,
+    /// A CANCEL is to leave, once the request has and unless the answer is faster. The mark goes
+    /// with the slot, so it can never hit the next call in it.
+    cancel_due: bool,
     waker: Option<Waker>,
 }
 
@@ -67,12 +76,13 @@ impl Reply {
 }
 
 impl Requests {
-    pub(crate) const fn new(in_flight_max: u32, held_bytes_max: u64) -> Self {
+    pub(crate) const fn new(in_flight_max: u32, held_bytes_max: u64, can_cancel: bool) -> Self {
         Self {
             slots: Slab::new(),
             in_flight_max,
             unstamped: Vec::new(),
             earliest: None,
+            can_cancel,
             cancels: Vec::new(),
             spare: Vec::new(),
             held_bytes: 0,
@@ -98,10 +108,12 @@ impl Requests {
         let slot = Slot {
             timeout,
             due: None,
+            starts_at: u64::MAX,
             left_at: u64::MAX,
             outcome: None,
             terminal: false,
             caller_gone: false,
+            cancel_due: false,
             waker: None,
         };
         let id = u32::try_from(self.slots.insert(slot)).expect("a slot is below in_flight_max");
@@ -111,9 +123,10 @@ impl Requests {
         Ok(id)
     }
 
-    /// The request stands in the call lane, and has left when `left_at` bytes of it have.
-    pub(crate) fn appended(&mut self, id: u32, left_at: u64) {
+    /// The request stands in the call lane from byte `starts_at` to byte `left_at`.
+    pub(crate) fn appended(&mut self, id: u32, starts_at: u64, left_at: u64) {
         if let Some(slot) = self.slots.get_mut(id as usize) {
+            slot.starts_at = starts_at;
             slot.left_at = left_at;
         }
     }
@@ -157,43 +170,48 @@ impl Requests {
             if slot.outcome.is_none() && !slot.caller_gone {
                 slot.outcome = Some(Outcome::Timeout);
                 wakers.extend(slot.waker.take());
-                self.cancels.push(u32::try_from(id).expect("a slot is below in_flight_max"));
+                slot.cancel_due = self.can_cancel;
+                if self.can_cancel {
+                    self.cancels.push(u32::try_from(id).expect("a slot is below in_flight_max"));
+                }
             }
         }
     }
 
-    /// A good answer. `Ok(None)` where its caller has gone.
+    /// A good answer, when `left` bytes of the call lane have left. `Ok(None)` where its caller has
+    /// gone.
     pub(crate) fn respond(
         &mut self,
         id: u32,
+        left: u64,
         body: Body<'_>,
     ) -> Result<Option<Waker>, CloseReason> {
         let size = body.len() as u64;
         if self.held_bytes + size > self.held_bytes_max {
-            return self.finish(id, |_| Outcome::TooLarge);
+            return self.finish(id, left, |_| Outcome::TooLarge);
         }
-        self.finish(id, |requests| Outcome::Response(requests.keep(body)))
+        self.finish(id, left, |requests| Outcome::Response(requests.keep(body)))
     }
 
     /// A bad answer.
     pub(crate) fn fail(
         &mut self,
         id: u32,
-        code: ErrorCode,
-        message: &str,
+        left: u64,
+        (code, message): (ErrorCode, Box<str>),
         detail: Body<'_>,
     ) -> Result<Option<Waker>, CloseReason> {
         let detail_fits = self.held_bytes + detail.len() as u64 <= self.held_bytes_max;
-        self.finish(id, |requests| Outcome::Error {
+        self.finish(id, left, |requests| Outcome::Error {
             code,
-            message: moorline_protocol::printable(message),
+            message,
             detail: requests.keep(if detail_fits { detail } else { Body::EMPTY }),
         })
     }
 
     /// An answer that the protocol could not take.
-    pub(crate) fn refuse(&mut self, id: u32) -> Result<Option<Waker>, CloseReason> {
-        self.finish(id, |_| Outcome::TooLarge)
+    pub(crate) fn refuse(&mut self, id: u32, left: u64) -> Result<Option<Waker>, CloseReason> {
+        self.finish(id, left, |_| Outcome::TooLarge)
     }
 
     /// The peer's last word on a slot.
@@ -201,13 +219,15 @@ impl Requests {
     fn finish(
         &mut self,
         id: u32,
+        left: u64,
         outcome: impl FnOnce(&mut Self) -> Outcome,
     ) -> Result<Option<Waker>, CloseReason> {
         let slot = self.slots.get(id as usize).filter(|slot| !slot.terminal);
         let Some(slot) = slot else {
             return Err(Violation::protocol(6, "an answer to a request never asked").into());
         };
-        if slot.left_at == u64::MAX {
+        // An ERROR may come after the first fragment, so part of a request is enough.
+        if slot.starts_at >= left {
             return Err(Violation::protocol(6, "an answer to a request not yet sent").into());
         }
         if slot.caller_gone {
@@ -239,18 +259,17 @@ impl Requests {
         }
     }
 
-    /// The caller looks for its outcome and gives a buffer back for the one it gets.
+    /// The caller looks for its outcome and gives a buffer back for the one it gets. If there is
+    /// none yet, `waker` is kept, and replaced by the one kept before, to be dropped elsewhere.
     pub(crate) fn poll(
         &mut self,
         id: u32,
-        cx: &mut Context<'_>,
+        waker: &mut Option<Waker>,
         give_back: impl FnOnce() -> Vec<u8>,
     ) -> Poll<Outcome> {
         let slot = self.slots.get_mut(id as usize).expect("a caller's slot is kept for it");
         let Some(outcome) = slot.outcome.take() else {
-            if slot.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
-                slot.waker = Some(cx.waker().clone());
-            }
+            keep_waker(&mut slot.waker, waker);
             return Poll::Pending;
         };
         slot.caller_gone = true;
@@ -272,12 +291,13 @@ impl Requests {
         Poll::Ready(outcome)
     }
 
-    /// The caller has dropped its future.
-    pub(crate) fn abandon(&mut self, id: u32) {
-        let Some(slot) = self.slots.get_mut(id as usize) else { return };
+    /// The caller has dropped its future. Returns the waker it had left, to be dropped elsewhere.
+    #[must_use]
+    pub(crate) fn abandon(&mut self, id: u32) -> Option<Waker> {
+        let slot = self.slots.get_mut(id as usize)?;
         slot.caller_gone = true;
-        slot.waker = None;
         slot.due = None;
+        let waker = slot.waker.take();
         if let Some(Outcome::Response(reply) | Outcome::Error { detail: reply, .. }) =
             slot.outcome.take()
         {
@@ -285,27 +305,38 @@ impl Requests {
         }
         if slot.terminal {
             self.slots.remove(id as usize);
-        } else if !self.cancels.contains(&id) {
+        } else if self.can_cancel && !slot.cancel_due {
+            slot.cancel_due = true;
             self.cancels.push(id);
         }
+        waker
     }
 
     /// Hands out the CANCELs that may leave: their request has, and no answer is here.
+    //= docs/PROTOCOL.md#6
     pub(crate) fn cancels(&mut self, left: u64, mut send: impl FnMut(u32)) {
-        let slots = &self.slots;
-        self.cancels.retain(|&id| match slots.get(id as usize) {
-            Some(slot) if slot.terminal => false,
-            Some(slot) if slot.left_at <= left => {
-                send(id);
-                false
+        let slots = &mut self.slots;
+        self.cancels.retain(|&id| match slots.get_mut(id as usize) {
+            Some(slot) if slot.cancel_due && !slot.terminal => {
+                if slot.left_at <= left {
+                    slot.cancel_due = false;
+                    send(id);
+                }
+                slot.cancel_due
             }
-            Some(_) => true,
-            None => false,
+            _ => false,
         });
     }
 
-    pub(crate) fn has_cancels(&self) -> bool {
-        !self.cancels.is_empty()
+    /// Whether a CANCEL may leave now.
+    pub(crate) fn has_cancels(&self, left: u64) -> bool {
+        let may_leave = |slot: &Slot| slot.cancel_due && !slot.terminal && slot.left_at <= left;
+        self.cancels.iter().any(|&id| self.slots.get(id as usize).is_some_and(may_leave))
+    }
+
+    /// Whether there are requests whose clock still has to be started.
+    pub(crate) const fn has_unstamped(&self) -> bool {
+        !self.unstamped.is_empty()
     }
 
     /// The session ends: every call ends, once, and knows whether it may have run.
@@ -322,6 +353,7 @@ impl Requests {
             wakers.extend(slot.waker.take());
             !slot.caller_gone
         });
+        self.spare = Vec::new();
     }
 
     /// Idle: gives back what can be had again.
@@ -335,100 +367,14 @@ impl Requests {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn noop() -> Context<'static> {
-        Context::from_waker(Waker::noop())
-    }
-
-    fn requests() -> Requests {
-        Requests::new(2, 1_000)
-    }
-
-    #[test]
-    fn a_slot_is_free_only_when_answered_and_taken() {
-        let mut requests = requests();
-        let id = requests.open(None).unwrap();
-        requests.appended(id, 10);
-        assert!(requests.poll(id, &mut noop(), Vec::new).is_pending());
-        requests.respond(id, Body::Borrowed(b"x")).unwrap();
-        assert_eq!(requests.slots.len(), 1);
-        let Poll::Ready(Outcome::Response(reply)) = requests.poll(id, &mut noop(), Vec::new) else {
-            panic!("the answer is there");
-        };
-        assert_eq!(reply.bytes(), b"x");
-        assert_eq!(requests.slots.len(), 0);
-    }
-
-    #[test]
-    fn two_answers_are_a_violation_and_so_is_one_never_asked_for() {
-        let mut requests = requests();
-        assert!(requests.respond(0, Body::EMPTY).is_err());
-        let id = requests.open(None).unwrap();
-        assert!(requests.respond(id, Body::EMPTY).is_err(), "not sent yet");
-        requests.appended(id, 0);
-        requests.respond(id, Body::EMPTY).unwrap();
-        assert!(requests.respond(id, Body::EMPTY).is_err());
-    }
-
-    #[test]
-    fn the_peers_limit_holds() {
-        let mut requests = requests();
-        requests.open(None).unwrap();
-        requests.open(None).unwrap();
-        assert_eq!(requests.open(None), Err(SendError::InFlight { limit: 2 }));
-    }
-
-    #[test]
-    fn a_timeout_frees_the_caller_but_not_the_slot() {
-        let start = Instant::now();
-        let mut requests = requests();
-        let id = requests.open(Some(Duration::from_secs(1))).unwrap();
-        requests.appended(id, 5);
-        requests.stamp(start);
-        assert_eq!(requests.deadline(), Some(start + Duration::from_secs(1)));
-        let mut wakers = Vec::new();
-        requests.expire(start + Duration::from_millis(999), &mut wakers);
-        assert!(requests.poll(id, &mut noop(), Vec::new).is_pending());
-        requests.expire(start + Duration::from_secs(1), &mut wakers);
-        assert!(matches!(requests.poll(id, &mut noop(), Vec::new), Poll::Ready(Outcome::Timeout)));
-        assert_eq!(requests.slots.len(), 1, "the peer has not answered");
-        let mut sent = Vec::new();
-        requests.cancels(5, |id| sent.push(id));
-        assert_eq!(sent, [id]);
-        requests.respond(id, Body::EMPTY).unwrap();
-        assert_eq!((requests.slots.len(), requests.late_answers), (0, 1));
-    }
-
-    #[test]
-    fn a_cancel_waits_for_its_request_and_gives_way_to_an_answer() {
-        let mut requests = requests();
-        let id = requests.open(None).unwrap();
-        requests.appended(id, 100);
-        requests.abandon(id);
-        requests.cancels(99, |_| panic!("the request has not left"));
-        assert!(requests.has_cancels());
-        requests.respond(id, Body::EMPTY).unwrap();
-        requests.cancels(100, |_| panic!("the answer is here"));
-        assert_eq!(requests.slots.len(), 0);
-    }
-
-    #[test]
-    fn the_end_of_the_session_says_which_calls_may_have_run() {
-        let mut requests = requests();
-        let left = requests.open(None).unwrap();
-        let queued = requests.open(None).unwrap();
-        requests.appended(left, 10);
-        requests.appended(queued, 20);
-        requests.close(&CloseReason::Truncated, 10, &mut Vec::new());
-        for (id, expected) in [(left, true), (queued, false)] {
-            match requests.poll(id, &mut noop(), Vec::new) {
-                Poll::Ready(Outcome::Closed { sent, .. }) => assert_eq!(sent, expected),
-                other => panic!("{other:?}"),
-            }
-        }
-        assert_eq!(requests.slots.len(), 0);
+/// Puts `waker` where `kept` is, unless that wakes the same task. What is not kept stays in `waker`:
+/// dropping a waker may run anything, so it is not done under a lock.
+pub(crate) fn keep_waker(kept: &mut Option<Waker>, waker: &mut Option<Waker>) {
+    let same = matches!((&*kept, &*waker), (Some(old), Some(new)) if old.will_wake(new));
+    if !same {
+        std::mem::swap(kept, waker);
     }
 }
+
+#[cfg(test)]
+mod tests;

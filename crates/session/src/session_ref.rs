@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::Waker;
 
 use moorline_buffers::{BlockPool, SendBuffer};
 use moorline_protocol::{
@@ -16,7 +17,8 @@ use crate::errors::SendError;
 use crate::hub::Hub;
 use crate::id::SessionId;
 use crate::limits::{EARLY_FLUSH_CALLS, EARLY_FLUSH_POSTS, LINK_ABOVE};
-use crate::outbox::{Outbox, Phase, Signals};
+use crate::outbox::{Need, Outbox, Phase, Signals};
+use crate::room::Room;
 use crate::scratch::with_scratch;
 
 /// A session, seen from any thread. Cloning it is cheap; it does not keep the session open.
@@ -204,7 +206,7 @@ impl SessionRef {
     pub async fn send_wait<M: Message>(&self, message: &M) -> Result<(), SendError> {
         loop {
             match self.send(message) {
-                Err(SendError::Full { .. }) => self.room().await,
+                Err(SendError::Full { .. }) => Room::new(&self.shared, Need::Bytes).await,
                 result => return result,
             }
         }
@@ -224,7 +226,7 @@ impl SessionRef {
     /// # Cancel safety
     /// It only waits.
     pub async fn room(&self) {
-        poll_fn(|cx| self.shared.lock().poll_room(cx)).await;
+        Room::new(&self.shared, Need::BytesAndSlot).await;
     }
 
     /// Waits until the peer has dispatched everything that was sent before.
@@ -235,8 +237,14 @@ impl SessionRef {
     /// # Cancel safety
     /// It only waits; dropped, what was sent stays sent.
     pub async fn barrier(&self) -> Result<(), SendError> {
-        let nonce = self.shared.append(|outbox| outbox.append_ping())?;
-        poll_fn(|cx| self.shared.lock().poll_pong(nonce, cx)).await.map_err(SendError::Closed)
+        let nonce = self.shared.append(Outbox::append_ping)?;
+        let pong = poll_fn(|cx| {
+            let mut waker = Some(cx.waker().clone());
+            let polled = self.shared.lock().poll_pong(nonce, &mut waker);
+            drop(waker);
+            polled
+        });
+        pong.await.map_err(SendError::Closed)
     }
 
     /// Hands what is queued to the kernel now, if the kernel takes it and nobody else is at it.
@@ -281,7 +289,8 @@ impl Shared {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something to the outbox and wakes the driver if it sleeps, after the lock is released.
+    /// Does something to the outbox. Wakes the driver if it sleeps, and those who wait for room if
+    /// there is some, after the lock is released.
     pub(crate) fn append<R, E>(
         &self,
         work: impl FnOnce(&mut Outbox) -> Result<R, E>,
@@ -289,10 +298,9 @@ impl Shared {
         let mut outbox = self.lock();
         let result = work(&mut outbox);
         let driver = if result.is_ok() { outbox.rouse() } else { None };
+        let waiters = outbox.take_waiters();
         drop(outbox);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        driver.into_iter().chain(waiters).for_each(Waker::wake);
         result
     }
 
@@ -379,17 +387,18 @@ impl Shared {
         // The slot is taken first, because its number stands in front of the body.
         let id = open(&mut self.lock())?;
         let mut encoded = self.chain();
-        let result = self
-            .encoder
-            .encode(&frame(id, meta), &mut encoded)
-            .and_then(|_| self.append(|outbox| outbox.link_call(index, Some(id), &mut encoded)));
-        match result {
-            Ok(()) => Ok(id),
-            Err(error) => {
-                self.lock().requests.withdraw(id);
-                Err(error.into())
+        let result = self.encoder.encode(&frame(id, meta), &mut encoded);
+        self.append(|outbox| {
+            // The session may have ended or begun to close meanwhile: nothing follows a farewell.
+            let linked = outbox
+                .takes_new()
+                .and_then(|()| Ok(result.map(drop)?))
+                .and_then(|()| Ok(outbox.link_call(index, Some(id), &mut encoded)?));
+            if linked.is_err() {
+                outbox.requests.withdraw(id);
             }
-        }
+            linked.map(|()| id)
+        })
     }
 
     pub(crate) fn chain(&self) -> SendBuffer {

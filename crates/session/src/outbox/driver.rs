@@ -1,0 +1,299 @@
+//! What the driver, and whoever holds the writer, does with the outbox.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use moorline_buffers::{Block, SendBuffer};
+use moorline_protocol::{
+    CloseReason, EncodeError, ErrorCode, Farewell, Frame, HandledTypes, PeerTypes,
+};
+
+use super::{Finished, Outbox, Phase, Signals};
+use crate::errors::our_fault;
+use crate::requests::keep_waker;
+
+impl Outbox {
+    // ---- sleeping and waking ---------------------------------------------------------------
+
+    /// Whether there is work for the driver; if not, its waker is kept. What is left in `waker` is
+    /// to be dropped outside the lock.
+    pub(crate) fn poll_work(&mut self, waker: &mut Option<Waker>) -> Poll<()> {
+        self.sleep_unless(self.has_work(), waker)
+    }
+
+    /// The same where nothing can be written anyway: only what needs no writing is work then.
+    pub(crate) fn poll_signals(&mut self, waker: &mut Option<Waker>) -> Poll<()> {
+        let signalled = self.signals != Signals::default();
+        self.sleep_unless(signalled || self.requests.has_unstamped(), waker)
+    }
+
+    fn sleep_unless(&mut self, work: bool, waker: &mut Option<Waker>) -> Poll<()> {
+        self.awake = work;
+        if work {
+            return Poll::Ready(());
+        }
+        keep_waker(&mut self.driver, waker);
+        Poll::Pending
+    }
+
+    /// All that a turn would do something about: what is forgotten here waits for the next turn,
+    /// which may never come.
+    fn has_work(&self) -> bool {
+        if self.signals != Signals::default() || !self.control.is_empty() {
+            return true;
+        }
+        if !self.speaks() {
+            return false;
+        }
+        let farewell = self.obey || matches!(self.phase, Phase::Closing(_));
+        self.calls.front().is_some_and(|block| self.affordable(block))
+            || !self.answers.is_empty()
+            || self.pong.is_some()
+            || self.credit_total.is_some()
+            || farewell && self.calls.is_empty()
+            || self.failed.is_some()
+            || self.requests.has_unstamped()
+            || self.requests.has_cancels(self.calls_left)
+    }
+
+    fn affordable(&self, block: &Block) -> bool {
+        u64::from(block.weight()) <= self.credit.available()
+    }
+
+    /// While a driver does its turn nobody needs to wake it.
+    pub(crate) fn driver_is_awake(&mut self) {
+        self.awake = true;
+    }
+
+    pub(crate) fn take_signals(&mut self) -> Signals {
+        std::mem::take(&mut self.signals)
+    }
+
+    pub(crate) fn take_roused(&mut self) -> bool {
+        std::mem::take(&mut self.roused)
+    }
+
+    /// Whether the driver waits for the lanes to be empty, whoever empties them.
+    pub(crate) const fn ends(&self) -> bool {
+        self.drains || matches!(self.phase, Phase::Closing(_) | Phase::Farewell(_))
+    }
+
+    // ---- what received frames change -------------------------------------------------------
+
+    /// Links the driver's own answers, so many of them, behind those of other threads. Nothing
+    /// follows a farewell.
+    //= docs/PROTOCOL.md#10
+    pub(crate) fn link_answers(&mut self, answers: &mut SendBuffer, count: u64) {
+        if self.speaks() {
+            self.answers.append(answers);
+            self.answers_unread += count;
+        } else {
+            answers.clear();
+        }
+    }
+
+    /// Answers that have not left yet.
+    pub(crate) const fn answers_unread(&self) -> u64 {
+        self.answers_unread
+    }
+
+    /// Exchanges the list of answered requests for an empty one: what is done about them may drop
+    /// something of a user's, so it is done outside the lock.
+    pub(crate) fn swap_finished(&mut self, empty: &mut Vec<Finished>) {
+        debug_assert!(empty.is_empty(), "what was taken before has been dealt with");
+        std::mem::swap(&mut self.finished, empty);
+    }
+
+    pub(crate) fn finished_len(&self) -> usize {
+        self.finished.len()
+    }
+
+    //= docs/PROTOCOL.md#8
+    pub(crate) fn set_pong(&mut self, nonce: u64) {
+        self.pong = self.pong.max(Some(nonce));
+    }
+
+    pub(crate) fn set_credit(&mut self, total: u64) {
+        self.credit_total = Some(total);
+    }
+
+    pub(crate) fn raise_credit(&mut self, total: u64) -> Result<(), CloseReason> {
+        self.credit.raise(total)
+    }
+
+    /// Bytes of the call lane that have left.
+    pub(crate) const fn calls_left(&self) -> u64 {
+        self.calls_left
+    }
+
+    pub(crate) fn set_types(&mut self, types: Arc<PeerTypes>) {
+        self.types = types;
+    }
+
+    /// What this side handles has changed, or types were registered: the peer is told.
+    pub(crate) fn set_handled(&mut self, handled: HandledTypes) -> Result<(), EncodeError> {
+        if self.speaks() && handled != self.handled {
+            self.handled = handled;
+            self.told = self.encoder.announce(self.told, &self.handled, &mut self.control)?;
+        }
+        Ok(())
+    }
+
+    /// All pings up to `nonce` are answered; `false` if it was never sent.
+    pub(crate) fn pong_received(&mut self, nonce: u64, wakers: &mut Vec<Waker>) -> bool {
+        self.pings.answered(nonce, wakers)
+    }
+
+    /// The peer takes nothing new. What is queued still goes, then it is told so.
+    //= docs/PROTOCOL.md#10
+    pub(crate) fn peer_drains(&mut self) {
+        if matches!(self.phase, Phase::Open) {
+            self.phase = Phase::PeerDrains;
+        }
+        self.obey = true;
+    }
+
+    /// Asks the peer to start nothing new.
+    pub(crate) fn append_goaway(&mut self, message: &str) -> Result<(), EncodeError> {
+        self.drains = true;
+        if !self.speaks() || !self.encoder.abilities().farewell {
+            return Ok(());
+        }
+        let frame = Frame::GoAway { code: ErrorCode(0), message: message.into(), obeyed: false };
+        self.encoder.encode(&frame, &mut self.control).map(drop)
+    }
+
+    // ---- blocks for the wire ---------------------------------------------------------------
+
+    /// The next block for the wire.
+    ///
+    /// # Errors
+    /// The session cannot go on: memory for a control frame or an answer could not be had.
+    pub(crate) fn take_block(&mut self) -> Result<Option<Block>, CloseReason> {
+        if !self.speaks() {
+            return Ok(self.control.pop_block());
+        }
+        if let Some(reason) = &self.failed {
+            return Err(reason.clone());
+        }
+        self.render_control().map_err(our_fault)?;
+        if let Some(block) = self.control.pop_block() {
+            return Ok(Some(block));
+        }
+        self.answers_next = !self.answers_next;
+        let taken = if self.answers_next {
+            self.take_answers().or_else(|| self.take_calls())
+        } else {
+            self.take_calls().or_else(|| self.take_answers())
+        };
+        if taken.is_some() {
+            return Ok(taken);
+        }
+        self.render_farewell().map_err(our_fault)?;
+        Ok(self.control.pop_block())
+    }
+
+    fn take_answers(&mut self) -> Option<Block> {
+        let block = self.answers.pop_block()?;
+        self.answers_unread -= u64::from(block.weight());
+        Some(block)
+    }
+
+    fn take_calls(&mut self) -> Option<Block> {
+        let weight = u64::from(self.calls.front()?.weight());
+        if !self.credit.spend(weight) {
+            return None;
+        }
+        let block = self.calls.pop_block()?;
+        self.calls_left += block.len() as u64;
+        Some(block)
+    }
+
+    fn render_control(&mut self) -> Result<(), EncodeError> {
+        let Self { encoder, control, requests, .. } = self;
+        if let Some(total) = self.credit_total.take() {
+            encoder.encode(&Frame::Credit { stream: 0, total }, control)?;
+        }
+        if let Some(nonce) = self.pong.take() {
+            encoder.encode(&Frame::Pong { nonce }, control)?;
+        }
+        let mut result = Ok(());
+        requests.cancels(self.calls_left, |id| {
+            if let Err(error) = encoder.encode(&Frame::Cancel { id }, control) {
+                result = Err(error);
+            }
+        });
+        result
+    }
+
+    /// What overtakes nothing queued before it: GOAWAY X and CLOSE.
+    //= docs/PROTOCOL.md#8
+    fn render_farewell(&mut self) -> Result<(), EncodeError> {
+        if !self.calls.is_empty() || !self.answers.is_empty() {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.obey) && self.encoder.abilities().farewell {
+            let frame = Frame::GoAway { code: ErrorCode(0), message: "".into(), obeyed: true };
+            self.encoder.encode(&frame, &mut self.control)?;
+        }
+        if let Phase::Closing(farewell) = &self.phase {
+            let farewell = farewell.clone();
+            self.encode_close(&farewell)?;
+            self.phase = Phase::Farewell(farewell);
+        }
+        Ok(())
+    }
+
+    fn encode_close(&mut self, farewell: &Farewell) -> Result<(), EncodeError> {
+        if !self.encoder.abilities().farewell {
+            return Ok(());
+        }
+        let message = Cow::Borrowed(&*farewell.text);
+        self.encoder.encode(&Frame::Close { code: farewell.code, message }, &mut self.control)?;
+        Ok(())
+    }
+
+    /// Says goodbye now: what is queued is dropped and its size returned.
+    pub(crate) fn cut_short(&mut self, farewell: Farewell) -> Result<usize, EncodeError> {
+        if !self.speaks() {
+            return Ok(0);
+        }
+        let lost = self.calls.len() + self.answers.len();
+        self.calls.clear();
+        self.answers.clear();
+        self.answers_unread = 0;
+        self.encode_close(&farewell)?;
+        self.phase = Phase::Farewell(farewell);
+        Ok(lost)
+    }
+
+    /// The end: every call ends, everybody who waits is woken, all memory goes back.
+    pub(crate) fn close(&mut self, reason: &CloseReason, wakers: &mut Vec<Waker>) {
+        if matches!(self.phase, Phase::Closed(_)) {
+            return;
+        }
+        self.phase = Phase::Closed(reason.clone());
+        self.requests.close(reason, self.calls_left, wakers);
+        wakers.extend(self.take_waiters());
+        self.pings.close(wakers);
+        // A task that has ended takes no harm from being woken, and its waker is not dropped here.
+        wakers.extend(self.driver.take());
+        self.control.clear();
+        self.answers.clear();
+        self.answers_unread = 0;
+        self.calls.clear();
+        self.park();
+    }
+
+    /// Idle: gives back what can be had again.
+    pub(crate) fn park(&mut self) {
+        self.requests.park();
+        self.control.park();
+        self.answers.park();
+        self.calls.park();
+        self.pings.park();
+        self.waiters.park();
+        self.finished.shrink_to_fit();
+    }
+}

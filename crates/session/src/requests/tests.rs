@@ -1,0 +1,126 @@
+use super::*;
+
+fn noop() -> Option<Waker> {
+    Some(Waker::noop().clone())
+}
+
+fn requests() -> Requests {
+    Requests::new(2, 1_000, true)
+}
+
+#[test]
+fn a_slot_is_free_only_when_answered_and_taken() {
+    let mut requests = requests();
+    let id = requests.open(None).unwrap();
+    requests.appended(id, 0, 10);
+    assert!(requests.poll(id, &mut noop(), Vec::new).is_pending());
+    requests.respond(id, 10, Body::Borrowed(b"x")).unwrap();
+    assert_eq!(requests.slots.len(), 1);
+    let Poll::Ready(Outcome::Response(reply)) = requests.poll(id, &mut noop(), Vec::new) else {
+        panic!("the answer is there");
+    };
+    assert_eq!(reply.bytes(), b"x");
+    assert_eq!(requests.slots.len(), 0);
+}
+
+#[test]
+fn two_answers_are_a_violation_and_so_is_one_never_asked_for() {
+    let mut requests = requests();
+    assert!(requests.respond(0, 0, Body::EMPTY).is_err());
+    let id = requests.open(None).unwrap();
+    assert!(requests.respond(id, 1_000, Body::EMPTY).is_err(), "not appended yet");
+    requests.appended(id, 7, 9);
+    assert!(requests.respond(id, 7, Body::EMPTY).is_err(), "not one byte of it has left");
+    requests.respond(id, 8, Body::EMPTY).unwrap();
+    assert!(requests.respond(id, 9, Body::EMPTY).is_err());
+}
+
+#[test]
+fn the_peers_limit_holds() {
+    let mut requests = requests();
+    requests.open(None).unwrap();
+    requests.open(None).unwrap();
+    assert_eq!(requests.open(None), Err(SendError::InFlight { limit: 2 }));
+}
+
+#[test]
+fn a_timeout_frees_the_caller_but_not_the_slot() {
+    let start = Instant::now();
+    let mut requests = requests();
+    let id = requests.open(Some(Duration::from_secs(1))).unwrap();
+    requests.appended(id, 0, 5);
+    requests.stamp(start);
+    assert_eq!(requests.deadline(), Some(start + Duration::from_secs(1)));
+    let mut wakers = Vec::new();
+    requests.expire(start + Duration::from_millis(999), &mut wakers);
+    assert!(requests.poll(id, &mut noop(), Vec::new).is_pending());
+    requests.expire(start + Duration::from_secs(1), &mut wakers);
+    assert!(matches!(requests.poll(id, &mut noop(), Vec::new), Poll::Ready(Outcome::Timeout)));
+    assert_eq!(requests.slots.len(), 1, "the peer has not answered");
+    let mut sent = Vec::new();
+    requests.cancels(5, |id| sent.push(id));
+    assert_eq!(sent, [id]);
+    requests.respond(id, 5, Body::EMPTY).unwrap();
+    assert_eq!((requests.slots.len(), requests.late_answers), (0, 1));
+}
+
+#[test]
+fn a_cancel_waits_for_its_request_and_gives_way_to_an_answer() {
+    let mut requests = requests();
+    let id = requests.open(None).unwrap();
+    requests.appended(id, 0, 100);
+    drop(requests.abandon(id));
+    requests.cancels(99, |_| panic!("the request has not left"));
+    assert!(!requests.has_cancels(99) && requests.has_cancels(100));
+    requests.respond(id, 100, Body::EMPTY).unwrap();
+    assert!(!requests.has_cancels(100));
+    requests.cancels(100, |_| panic!("the answer is here"));
+    assert_eq!(requests.slots.len(), 0);
+}
+
+#[test]
+fn a_cancel_that_came_too_late_does_not_hit_the_next_call_in_the_slot() {
+    let mut requests = requests();
+    let id = requests.open(None).unwrap();
+    requests.appended(id, 0, 10);
+    drop(requests.abandon(id));
+    requests.respond(id, 10, Body::EMPTY).unwrap();
+    assert_eq!(requests.open(None), Ok(id), "the slot is used again");
+    requests.appended(id, 10, 20);
+    requests.cancels(20, |_| panic!("this call is wanted"));
+    drop(requests.abandon(id));
+    let mut sent = Vec::new();
+    requests.cancels(20, |id| sent.push(id));
+    requests.cancels(20, |id| sent.push(id));
+    assert_eq!(sent, [id], "one call, one CANCEL");
+}
+
+#[test]
+fn nothing_piles_up_where_nothing_can_be_cancelled() {
+    let mut requests = Requests::new(2, 1_000, false);
+    for at in 0..100 {
+        let id = requests.open(Some(Duration::ZERO)).unwrap();
+        requests.appended(id, at, at + 1);
+        drop(requests.abandon(id));
+        requests.respond(id, at + 1, Body::EMPTY).unwrap();
+    }
+    assert!(requests.cancels.is_empty());
+    assert!(!requests.has_cancels(u64::MAX));
+}
+
+#[test]
+fn the_end_of_the_session_says_which_calls_may_have_run() {
+    let mut requests = requests();
+    let left = requests.open(None).unwrap();
+    let queued = requests.open(None).unwrap();
+    requests.appended(left, 0, 10);
+    requests.appended(queued, 10, 20);
+    requests.close(&CloseReason::Truncated, 10, &mut Vec::new());
+    for (id, expected) in [(left, true), (queued, false)] {
+        match requests.poll(id, &mut noop(), Vec::new) {
+            Poll::Ready(Outcome::Closed { sent, .. }) => assert_eq!(sent, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(requests.slots.len(), 0);
+}
