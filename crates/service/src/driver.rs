@@ -39,6 +39,8 @@ pub(crate) struct Driver {
     timer: Timer,
     /// Only a handshake writes here; an open protocol leaves it alone.
     unused: SendBuffer,
+    /// The read that ended the handshake may have brought more than its end.
+    left_over: bool,
     close_wait: Duration,
     /// When closing must be done, once it has begun.
     close_by: Option<Instant>,
@@ -81,6 +83,7 @@ impl Driver {
             cx,
             timer: Timer::default(),
             unused,
+            left_over: true,
             close_wait,
             close_by: None,
             shut_down: false,
@@ -159,9 +162,11 @@ impl Driver {
 
     /// One read, and every frame of it.
     fn receive(&mut self, cx: &mut TaskContext<'_>, now: Instant) -> Result<bool, CloseReason> {
-        match self.intake.poll_read(cx) {
-            Poll::Ready(read) => read?,
-            Poll::Pending => return Ok(false),
+        if !std::mem::take(&mut self.left_over) {
+            match self.intake.poll_read(cx) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => return Ok(false),
+            }
         }
         let (buffer, protocol) = self.intake.parts();
         while let Step::Frame(frame, cost) = Intake::next(buffer, protocol, now, &mut self.unused)?
