@@ -70,6 +70,9 @@ pub(crate) struct Patience {
     pub(crate) drain: Duration,
 }
 
+/// Where to, over what, and in which protocol.
+type Way = (Address, Arc<dyn Transport>, Arc<dyn ProtocolFactory>);
+
 type Parts = (Local, ProtocolRegistry, TransportRegistry, Peers, Arc<Hub>);
 
 impl Service {
@@ -203,11 +206,7 @@ impl Service {
         connector::connect(Arc::clone(&self.inner), address, transport, factory).await
     }
 
-    fn prepare(
-        &self,
-        url: &str,
-        protocol: &str,
-    ) -> Result<(Address, Arc<dyn Transport>, Arc<dyn ProtocolFactory>)> {
+    fn prepare(&self, url: &str, protocol: &str) -> Result<Way> {
         if self.inner.stopped.load(Ordering::Acquire) {
             return Err(Error::ShutDown);
         }
