@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "hostile/first_record.rs"]
+mod first_record;
 #[path = "hostile/fragments.rs"]
 mod fragments;
 #[path = "hostile/handshake.rs"]

@@ -242,6 +242,14 @@ fn want_of_buffers_refuses_the_message_and_not_the_connection() {
     let refused: Vec<_> = heard.iter().filter(|(text, _)| text.contains("OVERLOADED")).collect();
     assert_eq!(refused.len(), 1, "{heard:?}");
     assert!(heard.last().unwrap().0.starts_with("post"));
+    // The same where it is the last piece that finds no room.
+    let units = [
+        first(0, REQUEST, 100_002, &[&[9, 2], &chunk[..]].concat()),
+        later(0, &chunk),
+        first(0, POST, 2, b"\x01\xc0"),
+    ];
+    let heard = hear(&mut pair, &units).unwrap();
+    assert!(heard[1].0.contains("OVERLOADED") && heard[2].0.starts_with("post"), "{heard:?}");
 }
 
 /// A message of a model peer: its number among fragments, and its body in pieces.

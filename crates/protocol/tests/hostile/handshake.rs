@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use moorline_buffers::RecvPool;
-use moorline_noise::{Peers, Refusal, Suite, Suites};
+use moorline_noise::{Handshake, HandshakeConfig, Peers, Refusal, Sealer, Suite, Suites, prologue};
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{
     CloseReason, Ending, ErrorCode, HandshakeFailure, HandshakeRefusal, Local, Protocol,
@@ -235,6 +235,11 @@ fn a_first_message_that_is_replayed_is_answered_and_never_confirmed() {
     let back = pair.listener.take_wire();
     pair.dialer.receive(&back, Chunks::Whole, &mut no_frame).unwrap();
     let first = pair.dialer.take_wire();
+    assert_eq!(
+        pair.listener.protocol.read_capacity(),
+        2_048,
+        "nothing more before it is confirmed"
+    );
     // The same bytes to a listener of the same identity that has other randomness.
     let mut twin = local(2);
     twin.provider = crate::support::provider(77);
