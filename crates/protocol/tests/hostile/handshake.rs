@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use moorline_buffers::RecvPool;
-use moorline_noise::{Handshake, HandshakeConfig, Peers, Refusal, Sealer, Suite, Suites, prologue};
+use moorline_noise::{Peers, Refusal, Suite, Suites};
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{
     CloseReason, Ending, ErrorCode, HandshakeFailure, HandshakeRefusal, Local, Protocol,
