@@ -16,6 +16,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use moorline_buffers::SendBuffer;
+use moorline_protocol::limits::KEY_AGE_MAX;
 use moorline_protocol::{CloseReason, ErrorCode, Farewell, Step};
 use moorline_session::{Core, EndPhase};
 
@@ -48,6 +49,8 @@ pub(crate) struct Driver {
     draining: bool,
     requeue: bool,
     requeued: bool,
+    /// When the sending key was new. Only turns look at it: an idle key need not change.
+    key_from: Instant,
     busy_at: Option<Instant>,
     parked: bool,
     lost_bytes: usize,
@@ -92,6 +95,7 @@ impl Driver {
             // many messages; queued once more, it finds the whole batch.
             requeue: flavor != tokio::runtime::RuntimeFlavor::CurrentThread,
             requeued: false,
+            key_from: Instant::now(),
             busy_at: None,
             parked: false,
             lost_bytes: 0,
@@ -129,6 +133,9 @@ impl Driver {
         self.look_around(now)?;
         let received = self.receive(cx, now)?;
         self.core.end_turn();
+        if now.duration_since(self.key_from) >= KEY_AGE_MAX && self.writer.renew_key()? {
+            self.key_from = now;
+        }
         let written = self.writer.pump()?;
         self.look_at_the_end(now, &written)?;
         if received {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use moorline_buffers::SendBuffer;
-use moorline_protocol::{CloseReason, Opened, Step, Violation};
+use moorline_protocol::{CloseReason, Ending, Opened, Step, Violation};
 
 use crate::intake::Intake;
 use crate::limits::SILENCE_TICK;
@@ -22,7 +22,20 @@ pub(crate) async fn open(
 ) -> Result<Box<Opened>, CloseReason> {
     let mut timer = Timer::default();
     intake.protocol.start(Instant::now(), out)?;
-    poll_fn(|cx| poll_open(intake, &**writer, out, &mut timer, cx)).await
+    let result = poll_fn(|cx| poll_open(intake, &**writer, out, &mut timer, cx)).await;
+    if let Err(reason) = &result {
+        say_why(reason, &**writer, out);
+    }
+    result
+}
+
+/// A peer that has proved who it is gets a CLOSE; nobody else gets anything.
+fn say_why(reason: &CloseReason, writer: &dyn Writer, out: &mut SendBuffer) {
+    if matches!(reason.ending(), Ending::Close(_)) {
+        // What the kernel does not take at once is not worth waiting for.
+        while !out.is_empty() && matches!(write_once(writer, out), Ok(true)) {}
+        writer.shutdown();
+    }
 }
 
 fn poll_open(

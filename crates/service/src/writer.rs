@@ -92,6 +92,14 @@ impl WireWriter {
         self.socket.shutdown();
     }
 
+    /// Changes the sending key, because of its age. `false` if somebody else is writing just now.
+    pub(crate) fn renew_key(&self) -> Result<bool, CloseReason> {
+        let Ok(mut half) = self.half.try_lock() else { return Ok(false) };
+        let Half { sealing, wire, .. } = &mut *half;
+        sealing.renew_key(wire)?;
+        Ok(true)
+    }
+
     /// Idle: gives back what can be had again.
     pub(crate) fn park(&self) {
         if let Ok(mut half) = self.half.try_lock() {
