@@ -19,6 +19,16 @@ impl Exit {
         Self { code: 1, message: Some(message.into()) }
     }
 
+    /// Another code than 0, where everything has been said already.
+    pub(crate) fn as_told(code: u8) -> Self {
+        Self { code, message: None }
+    }
+
+    /// 1, where everything has been said already.
+    pub(crate) fn failed_as_told() -> Self {
+        Self::as_told(1)
+    }
+
     /// 2: the command line is wrong, or something it names cannot be used. Nothing was tried.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: Some(message.into()) }
@@ -27,6 +37,11 @@ impl Exit {
     /// 3: nobody is there, or who is there does not open a session with us.
     pub(crate) fn no_session(message: impl Into<String>) -> Self {
         Self { code: 3, message: Some(message.into()) }
+    }
+
+    /// 130: somebody pressed ctrl-c; 128 and the number of the signal, as shells have it.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: 130, message: None }
     }
 
     /// The code that says whose doing it was that the library could not do its work.

@@ -9,6 +9,7 @@
 
 mod bytes;
 mod call;
+mod demo;
 mod exit;
 mod handlers;
 mod key;
@@ -39,10 +40,18 @@ enum Command {
     /// Make and look at key files.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// See it work: two processes, every byte checked.
+    Demo(demo::DemoArgs),
     /// Serve the messages of the demonstration until ctrl-c.
     Serve(serve::ServeArgs),
     /// Send one message and print its answer as JSON.
     Call(call::CallArgs),
+    /// One side of `moor demo`.
+    #[command(hide = true)]
+    DemoServer,
+    /// The other side of `moor demo`.
+    #[command(hide = true)]
+    DemoClient,
 }
 
 fn main() -> std::process::ExitCode {
@@ -60,6 +69,10 @@ fn run(cli: Cli) -> Result<(), Exit> {
             log.start("warn")?;
             key::run(&command)
         }
+        Command::Demo(args) => {
+            log.start("error")?;
+            runtime()?.block_on(demo::run(args, log))
+        }
         Command::Serve(args) => {
             log.start("info")?;
             runtime()?.block_on(serve::run(args))
@@ -67,6 +80,14 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Call(args) => {
             log.start("error")?;
             runtime()?.block_on(call::run(args))
+        }
+        Command::DemoServer => {
+            log.start("error")?;
+            runtime()?.block_on(demo::server::run())
+        }
+        Command::DemoClient => {
+            log.start("error")?;
+            runtime()?.block_on(demo::client::run())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What both sides of a session count, to be compared at its end.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
@@ -20,6 +21,25 @@ pub(crate) struct Totals {
     pub(crate) digests: u64,
     /// Bytes in them.
     pub(crate) bytes: u64,
+}
+
+impl Totals {
+    /// Where `theirs` is not the same, in words; empty if it is.
+    pub(crate) fn difference(&self, theirs: &Totals) -> String {
+        let mut text = String::new();
+        let mut compare = |what: &str, ours: &dyn std::fmt::Display, theirs: String| {
+            let ours = ours.to_string();
+            if ours != theirs {
+                let separator = if text.is_empty() { "" } else { "; " };
+                let _ = write!(text, "{separator}{what}: {ours} here, {theirs} there");
+            }
+        };
+        compare("notes", &self.notes, theirs.notes.to_string());
+        compare("SHA-256 of the notes", &self.notes_sha256, theirs.notes_sha256.clone());
+        compare("digests", &self.digests, theirs.digests.to_string());
+        compare("bytes", &self.bytes, theirs.bytes.to_string());
+        text
+    }
 }
 
 #[derive(Default)]
@@ -87,6 +107,14 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_names_both_sides() {
+        let ours = Totals { notes: 3, notes_sha256: "a".into(), digests: 2, bytes: 10 };
+        assert_eq!(ours.difference(&ours), "");
+        let theirs = Totals { notes: 2, bytes: 9, ..ours.clone() };
+        assert_eq!(ours.difference(&theirs), "notes: 3 here, 2 there; bytes: 10 here, 9 there");
+    }
 
     #[test]
     fn hexadecimal_is_that_of_sha256sum() {

@@ -116,7 +116,6 @@ impl Server {
     }
 
     /// Asks it to stop, as ctrl-c does.
-    #[cfg(unix)]
     pub(crate) fn interrupted(mut self) -> Ended {
         signal("INT", self.child.id());
         let status = self.child.wait().expect("the server ends");
@@ -146,7 +145,6 @@ impl Drop for Server {
 }
 
 /// Sends a signal by the program that every Unix has, so that no test needs unsafe code.
-#[cfg(unix)]
 pub(crate) fn signal(name: &str, process: u32) {
     let status = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
     assert!(status.expect("kill starts").success(), "kill -{name} {process}");

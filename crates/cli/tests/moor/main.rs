@@ -1,0 +1,10 @@
+//! The real binary, as people and scripts use it.
+
+#![forbid(unsafe_code)]
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as tests do")]
+
+mod by_hand;
+mod demo;
+mod keys;
+mod programs;
