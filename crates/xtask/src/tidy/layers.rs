@@ -42,6 +42,18 @@ pub(super) const LAYERS: &[Layer] = &[
     },
     Layer { of: "moorline-cli", sees: &["moorline"], below_service: false },
     Layer { of: "samples/", sees: &["moorline"], below_service: false },
+    Layer {
+        of: "moorline-benches",
+        sees: &[
+            "moorline-buffers",
+            "moorline-noise",
+            "moorline-protocol",
+            "moorline-session",
+            "moorline-service",
+            "moorline",
+        ],
+        below_service: false,
+    },
     Layer { of: "xtask", sees: &[], below_service: false },
 ];
 

@@ -1,0 +1,42 @@
+//! Benches by layer: `cargo run --release -p moorline-benches -- buffers [--json]`.
+
+#![forbid(unsafe_code)]
+
+mod buffers;
+mod pairs;
+mod report;
+
+use std::process::ExitCode;
+
+use report::Report;
+
+const USAGE: &str = "usage: moorline-benches buffers [--json]";
+
+fn main() -> ExitCode {
+    let mut json = false;
+    let mut benches = Vec::new();
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--json" => json = true,
+            "buffers" => benches.push(argument),
+            _ => {
+                eprintln!("{argument:?} is no bench\n{USAGE}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    if benches.is_empty() {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    }
+    if cfg!(debug_assertions) {
+        eprintln!("notice: this is a debug build, its figures mean nothing; use --release");
+    }
+    let mut report = Report::new(json);
+    for bench in benches {
+        if bench == "buffers" {
+            buffers::run(&mut report);
+        }
+    }
+    ExitCode::SUCCESS
+}

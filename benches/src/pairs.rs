@@ -1,0 +1,65 @@
+//! Ours and a baseline in turns, so that both meet the same noise.
+
+use std::time::{Duration, Instant};
+
+/// Pairs of runs a row is made of; the median needs an odd number.
+const PAIRS: usize = 31;
+
+/// How long one run takes: long against the clock, short against the machine's moods.
+const RUN: Duration = Duration::from_millis(4);
+
+/// Times of one piece of work, in nanoseconds, and how they compare.
+pub(crate) struct Pair {
+    /// Median time of ours.
+    pub(crate) ours: f64,
+    /// Median time of the baseline.
+    pub(crate) baseline: f64,
+    /// Median of the ratios baseline / ours: above 1, ours is faster.
+    pub(crate) ratio: f64,
+}
+
+/// Runs both in turns, the order reversed every second time.
+pub(crate) fn compare(mut ours: impl FnMut(), mut baseline: impl FnMut()) -> Pair {
+    let (our_count, baseline_count) = (calibrate(&mut ours), calibrate(&mut baseline));
+    let mut times = Vec::with_capacity(PAIRS);
+    for pair in 0..PAIRS {
+        let (our_time, baseline_time);
+        if pair % 2 == 0 {
+            our_time = time(&mut ours, our_count);
+            baseline_time = time(&mut baseline, baseline_count);
+        } else {
+            baseline_time = time(&mut baseline, baseline_count);
+            our_time = time(&mut ours, our_count);
+        }
+        times.push((our_time, baseline_time));
+    }
+    Pair {
+        ours: median(times.iter().map(|pair| pair.0).collect()),
+        baseline: median(times.iter().map(|pair| pair.1).collect()),
+        ratio: median(times.iter().map(|pair| pair.1 / pair.0).collect()),
+    }
+}
+
+/// How often the work fits into one run; it also warms everything up.
+fn calibrate(work: &mut impl FnMut()) -> u32 {
+    let mut count = 1;
+    loop {
+        let start = Instant::now();
+        (0..count).for_each(|_| work());
+        if start.elapsed() >= RUN {
+            return count;
+        }
+        count *= 2;
+    }
+}
+
+fn time(work: &mut impl FnMut(), count: u32) -> f64 {
+    let start = Instant::now();
+    (0..count).for_each(|_| work());
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
