@@ -1,7 +1,9 @@
 //! The tasks of a service, counted, so that its end is the end of all of them.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -30,11 +32,7 @@ impl Tasks {
         live.next += 1;
         let guard = Guard { tasks: Arc::clone(self), number };
         // The lock is held until the handle is in: the task cannot take it out before.
-        let handle = tokio::spawn(async move {
-            let _guard = guard;
-            work.await;
-        })
-        .abort_handle();
+        let handle = tokio::spawn(Counted { work: Box::pin(work), _guard: guard }).abort_handle();
         live.handles.insert(number, handle.clone());
         handle
     }
@@ -62,6 +60,22 @@ impl Tasks {
     }
 }
 
+/// A task with its place among the live ones. An async block that is stopped before its first poll
+/// would drop what it has captured in the order of use: the place before the socket.
+struct Counted {
+    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Dropped last: who is not counted any more holds nothing any more.
+    _guard: Guard,
+}
+
+impl Future for Counted {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.work.as_mut().poll(cx)
+    }
+}
+
 struct Guard {
     tasks: Arc<Tasks>,
     number: u64,
@@ -73,5 +87,39 @@ impl Drop for Guard {
         live.handles.remove(&self.number);
         drop(live);
         self.tasks.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says when dropped whether its task was still counted.
+    struct Socket(Arc<Tasks>, std::sync::mpsc::Sender<bool>);
+
+    impl Drop for Socket {
+        fn drop(&mut self) {
+            let counted = !self.0.live.lock().unwrap().handles.is_empty();
+            self.1.send(counted).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_task_holds_is_gone_before_it_counts_as_ended() {
+        let tasks = Arc::new(Tasks::default());
+        let (tell, heard) = std::sync::mpsc::channel();
+        for polled in [false, true] {
+            let socket = Socket(Arc::clone(&tasks), tell.clone());
+            tasks.spawn(async move {
+                std::future::pending::<()>().await;
+                drop(socket);
+            });
+            if polled {
+                tokio::task::yield_now().await;
+            }
+            tasks.abort_all();
+            tasks.all_ended().await;
+            assert!(heard.try_recv().unwrap());
+        }
     }
 }
