@@ -12,6 +12,12 @@ use tokio::sync::{oneshot, watch};
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
+    /// For tests of what is said before it is time to stop.
+    #[cfg(test)]
+    pub(crate) fn never() -> Self {
+        Self(watch::channel(false).1)
+    }
+
     pub(crate) fn is_now(&self) -> bool {
         *self.0.borrow()
     }

@@ -103,7 +103,12 @@ impl Report {
         }
         match (self.ok, self.interrupted) {
             (true, _) => Ok(()),
-            (false, true) => Err(Exit::interrupted()),
+            (false, true) => {
+                if self.failures.is_empty() {
+                    output::tell("moor: interrupted; what was begun was answered");
+                }
+                Err(Exit::interrupted())
+            }
             (false, false) => Err(Exit::as_told(self.code)),
         }
     }

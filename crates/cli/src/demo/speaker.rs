@@ -200,22 +200,4 @@ fn micros_since(instant: Instant) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_times_that_were_measured() {
-        let mut answers = Answers::default();
-        assert!(answers.percentile(50).abs() < f64::EPSILON);
-        answers.latencies_us = (1..=200).rev().map(f64::from).collect();
-        for (of_hundred, expected) in [(50, 100.0), (99, 198.0), (100, 200.0)] {
-            assert!((answers.percentile(of_hundred) - expected).abs() < f64::EPSILON);
-        }
-    }
-
-    #[test]
-    fn what_is_under_way_fits_into_the_outbox() {
-        const OUTBOX_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
-        const { assert!(BYTES_MAX >= PART_BYTES_MAX && BYTES_MAX < OUTBOX_BYTES_DEFAULT) };
-    }
-}
+mod tests;
