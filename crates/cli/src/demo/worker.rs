@@ -18,6 +18,8 @@ pub(super) struct Worker {
     stdin: Option<ChildStdin>,
     stdout: Lines<BufReader<ChildStdout>>,
     pub(super) ended: bool,
+    /// By us, so that its end is no news.
+    pub(super) killed: bool,
 }
 
 /// What is next to be known of a child.
@@ -46,7 +48,7 @@ impl Worker {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
         let stdout = BufReader::new(stdout).lines();
-        Ok(Self { name, child, stdin, stdout, ended: false })
+        Ok(Self { name, child, stdin, stdout, ended: false, killed: false })
     }
 
     /// Gives it its first line.
@@ -87,6 +89,7 @@ impl Worker {
 
     /// Ends it without asking. [`next`](Self::next) tells when it has.
     pub(super) fn kill(&mut self) {
+        self.killed = true;
         let _ = self.child.start_kill();
     }
 }

@@ -196,3 +196,14 @@ fn children_do_not_outlive_a_parent_that_is_killed() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_second_ctrl_c_waits_for_nobody() {
+    let running = Running::start(&["--json"]);
+    // A server that does not go on would keep the client waiting for half a minute.
+    signal("STOP", running.server);
+    signal("INT", running.child.id());
+    std::thread::sleep(Duration::from_millis(200));
+    signal("INT", running.child.id());
+    running.ends_soon().expect_code(130);
+}
