@@ -40,11 +40,8 @@ enum Command {
     /// Make and look at key files.
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// See it work: two processes, every byte checked.
     Demo(demo::DemoArgs),
-    /// Serve the messages of the demonstration until ctrl-c.
     Serve(serve::ServeArgs),
-    /// Send one message and print its answer as JSON.
     Call(call::CallArgs),
     /// One side of `moor demo`.
     #[command(hide = true)]

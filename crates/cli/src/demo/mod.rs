@@ -40,7 +40,7 @@ const CLIENT_KEY: &str = "client.key";
 const PEER_LIST: &str = "peers";
 const SOCKET: &str = "demo.sock";
 
-/// Run a server and a client as two processes that send files to each other and check every byte.
+/// See it work: two processes that send files to each other and check every byte.
 ///
 /// Over TCP, then over a Unix socket: fresh keys, a peer list, a login, posts, pipelined requests
 /// that return SHA-256 and size, and a request of the server back to the client. Each transport is

@@ -219,7 +219,7 @@ fn logs_are_json_if_asked_for_and_help_names_every_message() {
     }
     assert!(log.lines().count() >= 3, "{log}");
     let help = ended(&mut moor(["serve", "--help"])).expect_code(0).stdout;
-    for name in ["demo.Login", "demo.Digest", "demo.Echo", "demo.Note"] {
+    for name in ["demo.Login", "demo.Digest", "demo.Echo", "demo.Note", "Ends with 0"] {
         assert!(help.contains(name), "{help}");
     }
 }
