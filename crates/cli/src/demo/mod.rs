@@ -44,8 +44,8 @@ const SOCKET: &str = "demo.sock";
 ///
 /// Over TCP, then over a Unix socket: fresh keys, a peer list, a login, posts, pipelined requests
 /// that return SHA-256 and size, and a request of the server back to the client. Each transport is
-/// used for a second, and as long as it takes to send every file once. A file above the message
-/// limit of 16 MiB goes in parts of 15 MiB.
+/// used for a second, and as long as it takes to send every file once. A file above 15 MiB goes in
+/// parts, since a message has 16 MiB at most.
 ///
 /// Ends with 0 only if every byte agreed, 1 if anything failed, 2 if a file cannot be used, 130
 /// after ctrl-c, when both sides have drained.
