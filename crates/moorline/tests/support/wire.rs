@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::Heard;
 
 /// No single step of a test takes longer, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A transport, a protocol, and a place for socket files.
 pub(crate) struct Wire {
