@@ -198,7 +198,7 @@ fn not_admitted(key: Option<&PublicKey>, refusal: Refusal) -> String {
     match key {
         Some(key) => format!(
             "key {key} is not let in: {refusal}; to let it in, add this line to the peer list: \
-             NAME {}",
+             NAME {} role=ROLE",
             key.to_line()
         ),
         None => format!("a peer without a key is not let in: {refusal}"),

@@ -24,7 +24,9 @@ use crate::context::Context;
 use crate::dispatch::dispatch;
 use crate::handlers::{HandlerTable, Handlers};
 use crate::intake::Intake;
-use crate::limits::{CUT_WAIT, EARLY_FLUSH_ANSWERS, IDLE_TICK, SLOW_HANDLER, TURNS_MAX};
+use crate::limits::{
+    CUT_WAIT, EARLY_FLUSH_ANSWERS, IDLE_TICK, SLOW_READ, SLOW_READ_SAID_EVERY, TURNS_MAX,
+};
 use crate::timer::Timer;
 use crate::writer::{WireWriter, Written};
 
@@ -51,6 +53,7 @@ pub(crate) struct Driver {
     requeued: bool,
     /// When the sending key was new. Only turns look at it: an idle key need not change.
     key_from: Instant,
+    slowness_said_at: Option<Instant>,
     busy_at: Option<Instant>,
     parked: bool,
     lost_bytes: usize,
@@ -96,6 +99,7 @@ impl Driver {
             requeue: flavor != tokio::runtime::RuntimeFlavor::CurrentThread,
             requeued: false,
             key_from: Instant::now(),
+            slowness_said_at: None,
             busy_at: None,
             parked: false,
             lost_bytes: 0,
@@ -185,11 +189,18 @@ impl Driver {
                 self.writer.pump()?;
             }
         }
-        let took = now.elapsed();
-        if took > SLOW_HANDLER {
-            tracing::warn!(?took, "inline handlers held up the session; use `handle` and await");
-        }
+        self.report_slowness(now);
         Ok(true)
+    }
+
+    fn report_slowness(&mut self, read_at: Instant) {
+        let now = Instant::now();
+        let took = now.duration_since(read_at);
+        let said = |at| now.duration_since(at) < SLOW_READ_SAID_EVERY;
+        if took > SLOW_READ && !self.slowness_said_at.is_some_and(said) {
+            self.slowness_said_at = Some(now);
+            tracing::warn!(?took, "inline handlers held up their session; use `handle` and await");
+        }
     }
 
     /// How far closing has come, if it has begun.

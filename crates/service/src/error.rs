@@ -28,7 +28,7 @@ pub enum Error {
     #[error(transparent)]
     Setting(#[from] SettingOutOfBounds),
     /// Two handlers for one message.
-    #[error("two handlers for \"{0}\": remove one, or use `replace`")]
+    #[error("two handlers for \"{0}\": a message has one, register it once")]
     DuplicateHandler(&'static str),
     /// An address that cannot be read.
     #[error(transparent)]

@@ -48,8 +48,12 @@ pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Futures of one handler that are kept to be used again.
 pub const RECYCLED_FUTURES_MAX: usize = 64;
 
-/// An inline handler that takes longer than this is reported: everything else of its session waits.
-pub const SLOW_HANDLER: Duration = Duration::from_millis(20);
+/// When the messages of one read take longer than this to handle it is reported, once in a while:
+/// everything else of their session waited.
+pub const SLOW_READ: Duration = Duration::from_millis(100);
+
+/// At most one such report a session in this time.
+pub const SLOW_READ_SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Answers of one turn from which they are written before its end.
 pub const EARLY_FLUSH_ANSWERS: usize = 8 * 1024;
