@@ -1,0 +1,216 @@
+//! The sessions of a process: ids, the table, and who hears of what happens to them.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use moorline_protocol::{CloseReason, Opened, Settings};
+use moorline_session::{
+    Core, Direction, Hub, SessionClosed, SessionEnd, SessionId, SessionParts, TableFull, group,
+    topic,
+};
+use proptest::prelude::*;
+use support::{Pair, log};
+
+/// Opens sessions on one connection's facts, over and over: nothing is sent on them.
+struct Door {
+    opened: Box<Opened>,
+    local: Arc<moorline_protocol::Local>,
+    hub: Arc<Hub>,
+}
+
+impl Door {
+    fn new(sessions_max: usize) -> Self {
+        let [mut link, _] = support::links([Settings::default(); 2], Pair::new().now);
+        let hub = Hub::new(sessions_max, None);
+        Self { opened: link.opened.take().unwrap(), local: Arc::clone(&link.local), hub }
+    }
+
+    fn open(&self) -> Result<Core, TableFull> {
+        let parts = SessionParts {
+            opened: &self.opened,
+            protocol: "msgpack-plain",
+            direction: Direction::Accepted,
+            address: "".into(),
+            registry: self.local.registry.clone(),
+            blocks: self.local.blocks.clone(),
+            handled: moorline_protocol::HandledTypes::new(),
+            outbox_bytes: 1,
+            message_max: 1,
+        };
+        Ok(Core::new(self.hub.open(parts)?, self.local.settings))
+    }
+}
+
+#[test]
+fn a_stale_id_finds_nothing_however_often_its_slot_is_used_again() {
+    let door = Door::new(64);
+    let rounds = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+    let first = door.open().unwrap();
+    let stale = first.session().id();
+    first.end(&CloseReason::Truncated);
+    let mut before = stale;
+    for _ in 0..rounds {
+        let core = door.open().unwrap();
+        let id = core.session().id();
+        assert_eq!(door.hub.acquire(id).unwrap().id(), id);
+        assert!(id != stale && door.hub.acquire(stale).is_none());
+        core.end(&CloseReason::Truncated);
+        assert!(id != before && door.hub.acquire(id).is_none());
+        before = id;
+    }
+    assert!(door.hub.sessions().is_empty());
+}
+
+#[test]
+fn a_table_that_grows_keeps_all_ids_and_says_when_it_is_full() {
+    let door = Door::new(1_000);
+    let cores: Vec<_> = (0..1_000).map(|_| door.open().unwrap()).collect();
+    let Err(full) = door.open() else { panic!("there is no room for one more") };
+    assert_eq!(full, TableFull { limit: 1_000 });
+    for core in &cores {
+        assert_eq!(door.hub.acquire(core.session().id()).as_ref(), Some(core.session()));
+    }
+    assert_eq!(door.hub.sessions().all().len(), 1_000);
+    let mut cores = cores.into_iter();
+    let gone = cores.next().unwrap();
+    let id = gone.session().id();
+    gone.end(&CloseReason::Truncated);
+    assert!(door.hub.acquire(id).is_none());
+    assert_ne!(door.open().unwrap().session().id(), id);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Against a map: whoever is open is found by its own id, whoever is not is not found.
+    #[test]
+    fn the_table_is_a_map_whose_keys_never_come_back(
+        steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 1..400),
+    ) {
+        let door = Door::new(100);
+        let mut live: BTreeMap<SessionId, Core> = BTreeMap::new();
+        let mut seen = Vec::new();
+        for (opens, which) in steps {
+            if opens || live.is_empty() {
+                match door.open() {
+                    Ok(core) => {
+                        let id = core.session().id();
+                        prop_assert!(!seen.contains(&id));
+                        seen.push(id);
+                        live.insert(id, core);
+                    }
+                    Err(_) => prop_assert_eq!(live.len(), 100),
+                }
+            } else {
+                let ids: Vec<_> = live.keys().copied().collect();
+                live.remove(which.get(&ids)).expect("it is live").end(&CloseReason::Truncated);
+            }
+            prop_assert_eq!(door.hub.sessions().len(), live.len());
+        }
+        for id in seen {
+            let found = door.hub.acquire(id);
+            prop_assert_eq!(found.as_ref(), live.get(&id).map(Core::session));
+        }
+    }
+}
+
+#[test]
+fn all_who_asked_hear_of_an_end_once_in_order_and_none_who_took_it_back() {
+    let door = Door::new(8);
+    let core = door.open().unwrap();
+    let id = core.session().id();
+    let (tell, heard) = log();
+    let subscribe = |number: usize| {
+        let tell = tell.clone();
+        door.hub.subscribe_close(id, move |end: &SessionEnd| {
+            tell.lock().unwrap().push((number, end.reason.clone()));
+        })
+    };
+    let mut subscriptions: Vec<_> = (0..100).map(subscribe).collect();
+    for number in (0..100).rev().step_by(3) {
+        assert!(subscriptions.remove(number).cancel());
+    }
+    core.end(&CloseReason::Truncated);
+    let expected: Vec<_> = (0..100)
+        .filter(|number| (99 - number) % 3 != 0)
+        .map(|number| (number, Some(CloseReason::Truncated)))
+        .collect();
+    assert_eq!(*heard.lock().unwrap(), expected);
+    heard.lock().unwrap().clear();
+    let late = subscribe(7);
+    assert_eq!(*heard.lock().unwrap(), [(7, None)], "who comes too late hears at once");
+    assert!(!late.cancel());
+    assert!(subscriptions.into_iter().all(|subscription| !subscription.cancel()));
+}
+
+#[test]
+fn closing_and_subscribing_at_the_same_time_loses_nobody() {
+    let door = Door::new(8);
+    for _ in 0..200 {
+        let core = door.open().unwrap();
+        let id = core.session().id();
+        let count = Arc::new(AtomicUsize::new(0));
+        let (hub, told) = (Arc::clone(&door.hub), Arc::clone(&count));
+        let subscriber = std::thread::spawn(move || {
+            for _ in 0..20 {
+                let told = Arc::clone(&told);
+                hub.subscribe_close(id, move |_| {
+                    told.fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        });
+        core.end(&CloseReason::Truncated);
+        subscriber.join().unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 20);
+    }
+}
+
+#[test]
+fn one_who_panics_keeps_nobody_else_from_hearing() {
+    let door = Door::new(8);
+    let core = door.open().unwrap();
+    let (tell, heard) = log();
+    core.session().on_close(|_| std::panic::resume_unwind(Box::new("on purpose")));
+    core.session().on_close(move |_| tell.lock().unwrap().push(()));
+    core.end(&CloseReason::Truncated);
+    assert_eq!(heard.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn topics_tell_of_opening_and_closing_and_subscribers_may_use_the_session() {
+    let door = Door::new(8);
+    let (tell, told) = log();
+    let (kinds, all) = log();
+    let hub = Arc::clone(&door.hub);
+    door.hub.subscribe(
+        topic("msgpack-plain", moorline_session::NewSession),
+        |event| event.direction == Direction::Accepted,
+        move |event| {
+            let session = hub.acquire(event.id).expect("it is open");
+            session.send(&support::note(1, 1)).unwrap();
+            tell.lock().unwrap().push(event.id);
+        },
+    );
+    let everything = door.hub.subscribe(
+        group("msgpack-plain"),
+        |_| true,
+        move |event| kinds.lock().unwrap().push(format!("{event:?}").starts_with("NewSession")),
+    );
+    door.hub.subscribe(
+        topic("another", moorline_session::SessionClosed),
+        |_| true,
+        |_: &SessionClosed| panic!("nobody speaks this protocol"),
+    );
+    let core = door.open().unwrap();
+    let id = core.session().id();
+    assert!(core.session().queued_bytes() > 0, "the subscriber's post");
+    core.end(&CloseReason::Truncated);
+    assert_eq!(*told.lock().unwrap(), [id]);
+    assert_eq!(*all.lock().unwrap(), [true, false]);
+    everything.unsubscribe();
+    door.open().unwrap();
+    assert_eq!(all.lock().unwrap().len(), 2);
+}
