@@ -11,5 +11,5 @@ pub(crate) use hear::{Gate, Heard, hear};
 pub(crate) use messages::{
     Ask, Blob, Chat, Fetch, Late, Nest, Note, Reject, Score, Told, blob, note, registry_of,
 };
-pub(crate) use raw_peer::{RawPeer, Said};
+pub(crate) use raw_peer::{RawPeer, Said, local};
 pub(crate) use wire::{Pair, Wire, run, run_on_one_thread, within};

@@ -80,10 +80,10 @@ impl RawPeer {
 
     pub(crate) async fn opened(mut self) -> Self {
         while self.opened.is_none() {
-            self.write().await;
             if let Some(said) = self.step() {
                 panic!("said before the session was open: {said:?}");
             }
+            self.write().await;
             if self.opened.is_none() && !self.read().await {
                 panic!("no session: {:?}", self.protocol.handle_eof());
             }
@@ -116,12 +116,24 @@ impl RawPeer {
 
     /// Says some frames in one record.
     pub(crate) async fn say(&mut self, frames: &[Frame<'_>]) {
+        let chain = self.encode(frames);
+        self.send(chain).await;
+    }
+
+    /// The same, as bytes that have not been sent.
+    pub(crate) fn seal(&mut self, frames: &[Frame<'_>]) -> Vec<u8> {
+        let chain = self.encode(frames);
+        self.seal_chain(chain);
+        self.take_out()
+    }
+
+    fn encode(&self, frames: &[Frame<'_>]) -> SendBuffer {
         let opened = self.opened.as_ref().expect("the session is open");
         let mut chain = SendBuffer::with_block_max(&self.local.blocks, opened.block_max);
         for frame in frames {
             opened.encoder.encode(frame, &mut chain).unwrap();
         }
-        self.send(chain).await;
+        chain
     }
 
     /// Says these very bytes in one record.
@@ -131,12 +143,16 @@ impl RawPeer {
         self.send(chain).await;
     }
 
-    async fn send(&mut self, mut chain: SendBuffer) {
+    async fn send(&mut self, chain: SendBuffer) {
+        self.seal_chain(chain);
+        self.write().await;
+    }
+
+    fn seal_chain(&mut self, mut chain: SendBuffer) {
         let opened = self.opened.as_mut().expect("the session is open");
         while let Some(block) = chain.pop_block() {
             opened.sealing.seal(block, &mut self.out).unwrap();
         }
-        self.write().await;
     }
 
     /// The next thing heard; credit and what else goes by itself is left out.
