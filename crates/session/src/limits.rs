@@ -25,6 +25,10 @@ pub const HELD_MESSAGES: u64 = 2;
 /// Spare reply buffers kept by one session: as many calls as usually end in one batch.
 pub const SPARE_REPLIES_MAX: usize = 256;
 
+/// Capacity of the smallest scratch or reply buffer: what most messages fit into, so that it does
+/// not grow in steps.
+pub const SCRATCH_CAPACITY_MIN: usize = 256;
+
 /// A scratch or reply buffer that has grown above this is given back after use.
 pub const SCRATCH_KEEP_MAX: usize = 64 * 1024;
 

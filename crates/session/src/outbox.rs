@@ -34,6 +34,8 @@ pub(crate) struct Outbox {
     answers: SendBuffer,
     calls: SendBuffer,
     answers_next: bool,
+    /// Lent to a sender that encodes outside the lock.
+    spare: Option<SendBuffer>,
     /// Answers that end in the answer lane: the sum of its blocks' weights.
     answers_unread: u64,
     credit: SendCredit,
@@ -117,6 +119,7 @@ impl Outbox {
             answers: lane(),
             calls: lane(),
             answers_next: false,
+            spare: None,
             answers_unread: 0,
             credit: if abilities.credit {
                 SendCredit::new(window)
@@ -207,6 +210,17 @@ impl Outbox {
         self.calls.append(encoded);
         self.count_call(request, len);
         Ok(())
+    }
+
+    /// An empty chain for [`link_call`](Self::link_call), if one is here ...
+    pub(crate) fn lend_chain(&mut self) -> Option<SendBuffer> {
+        self.spare.take()
+    }
+
+    /// ... and back, emptied.
+    pub(crate) fn keep_chain(&mut self, chain: SendBuffer) {
+        debug_assert!(chain.is_empty(), "it was linked");
+        self.spare = Some(chain);
     }
 
     fn tell(&mut self, index: MessageIndex) -> Result<(), EncodeError> {

@@ -8,7 +8,7 @@ use moorline_protocol::{Body, CloseReason, ErrorCode, Violation};
 use slab::Slab;
 
 use crate::errors::SendError;
-use crate::limits::{SCRATCH_KEEP_MAX, SPARE_REPLIES_MAX};
+use crate::limits::{SCRATCH_CAPACITY_MIN, SCRATCH_KEEP_MAX, SPARE_REPLIES_MAX};
 
 /// The slot's number is the `rid` on the wire. It is free again when two things have happened: the
 /// peer has answered (`terminal`), and the caller has its outcome or has gone (`caller_gone`).
@@ -253,6 +253,8 @@ impl Requests {
             Body::Borrowed(bytes) => {
                 let mut copy = self.spare.pop().unwrap_or_default();
                 copy.clear();
+                // It will serve as a scratch as well, and is to grow once and not in steps.
+                copy.reserve(bytes.len().max(SCRATCH_CAPACITY_MIN));
                 copy.extend_from_slice(bytes);
                 Reply::Copied(copy)
             }

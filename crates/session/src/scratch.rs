@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::limits::SCRATCH_KEEP_MAX;
+use crate::limits::{SCRATCH_CAPACITY_MIN, SCRATCH_KEEP_MAX};
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -12,6 +12,7 @@ thread_local! {
 /// a use gets a fresh one: a user's `Serialize` may well send something itself.
 pub fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let mut buffer = take_scratch();
+    buffer.reserve(SCRATCH_CAPACITY_MIN);
     let result = work(&mut buffer);
     keep_scratch(buffer);
     result

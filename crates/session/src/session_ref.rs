@@ -336,12 +336,16 @@ impl Shared {
                 Ok::<_, SendError>(outbox.calls_len())
             })?
         } else {
-            self.lock().admit(index, name, body.len())?;
-            let mut encoded = self.chain();
+            let mut outbox = self.lock();
+            outbox.admit(index, name, body.len())?;
+            let lent = outbox.lend_chain();
+            drop(outbox);
+            let mut encoded = lent.unwrap_or_else(|| self.chain());
             self.encoder.encode(&frame, &mut encoded)?;
             self.append(|outbox| {
                 outbox.admit(index, name, body.len())?;
                 outbox.link_call(index, None, &mut encoded)?;
+                outbox.keep_chain(encoded);
                 Ok::<_, SendError>(0)
             })?
         };
@@ -385,8 +389,11 @@ impl Shared {
             return Ok(id);
         }
         // The slot is taken first, because its number stands in front of the body.
-        let id = open(&mut self.lock())?;
-        let mut encoded = self.chain();
+        let mut outbox = self.lock();
+        let id = open(&mut outbox)?;
+        let lent = outbox.lend_chain();
+        drop(outbox);
+        let mut encoded = lent.unwrap_or_else(|| self.chain());
         let result = self.encoder.encode(&frame(id, meta), &mut encoded);
         self.append(|outbox| {
             // The session may have ended or begun to close meanwhile: nothing follows a farewell.
@@ -394,8 +401,9 @@ impl Shared {
                 .takes_new()
                 .and_then(|()| Ok(result.map(drop)?))
                 .and_then(|()| Ok(outbox.link_call(index, Some(id), &mut encoded)?));
-            if linked.is_err() {
-                outbox.requests.withdraw(id);
+            match linked {
+                Ok(()) => outbox.keep_chain(encoded),
+                Err(_) => outbox.requests.withdraw(id),
             }
             linked.map(|()| id)
         })

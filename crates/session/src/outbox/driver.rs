@@ -289,6 +289,7 @@ impl Outbox {
     /// Idle: gives back what can be had again.
     pub(crate) fn park(&mut self) {
         self.requests.park();
+        self.spare = None;
         self.control.park();
         self.answers.park();
         self.calls.park();
