@@ -1,15 +1,173 @@
+//! Which sessions exist, and how to speak to one safely from any thread.
+//!
+//! ```text
+//!  any thread:  SessionRef -- send, request --> Outbox (one short lock) --.
+//!                   ^                                                     | blocks
+//!                   | answers                                             v
+//!  the driver:    Core <-- frames -- Protocol <-- bytes    Sealing <-- SessionWriter
+//! ```
+//!
 //! # What it is
-//! Which sessions exist, and how to speak to one safely from any thread: unique ids, cheap
-//! handles, an outbox that never blocks and never drops in silence, requests in flight, credit, and
-//! who wants to hear of an end.
+//!
+//! Ids that are unique over time and a [table](SessionTable) of live sessions; cheap
+//! [handles](SessionRef); an outbox that never blocks and never drops in silence; requests in
+//! flight, each of which ends exactly once and says whether it may have run; credit; who wants to
+//! hear of an end ([`CloseSubscription`]) or of anything that happens to sessions ([`Topic`]).
 //!
 //! # What it must never know
-//! Which protocol or transport carries a session, tokio, sockets, keys, the time: it is driven by
-//! whoever owns a [`Core`], and time is an argument.
+//!
+//! Which protocol or transport carries a session: it asks for
+//! [`Abilities`](moorline_protocol::Abilities), never for a name. Tokio, sockets, keys, the time:
+//! it is driven by whoever owns a [`Core`], and time is an argument. Its futures wake whoever
+//! polled them and need no runtime.
 //!
 //! # Where to start
-//! [`SessionRef`] is what an application holds, [`Core`] what a driver owns, [`Hub`] what all
-//! sessions of a process share.
+//!
+//! [`SessionRef`] is what an application holds, [`Core`] what the driver of a connection owns,
+//! [`SessionWriter`] what whoever writes takes blocks from, [`Hub`] what all sessions of a process
+//! share. Inside, a message goes through `session_ref.rs` and `outbox.rs`, a received frame through
+//! `core.rs` and `core/frames.rs`. All numbers stand in [`limits`].
+//!
+//! # The loop
+//!
+//! A driver takes turns: it pulls frames until there is none, then writes, then waits.
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use moorline_buffers::{RecvBuffer, SendBuffer};
+//! use moorline_protocol::{CloseReason, Protocol, Sealing, Step};
+//! use moorline_session::{Answer, Core, Delivery};
+//! # use std::sync::Arc;
+//! # use std::task::{Context, Poll, Waker};
+//! # use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool};
+//! # use moorline_noise::{Peer, Peers, Provider, PublicKey, Refusal, Suites};
+//! # use moorline_protocol::msgpack::Msgpack;
+//! # use moorline_protocol::{Admission, HandledTypes, Local, MessageRegistry, ProtocolFactory, Settings};
+//! # use moorline_session::{Direction, Hub, SessionParts};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Debug, PartialEq, Serialize, Deserialize)]
+//! # struct Hello(String);
+//! # moorline_protocol::register_message!(Hello => Hello);
+//!
+//! fn turn(
+//!     core: &mut Core,
+//!     protocol: &mut dyn Protocol,
+//!     input: &mut RecvBuffer, // what was read from the peer
+//!     sealing: &mut dyn Sealing,
+//!     wire: &mut SendBuffer, // what is to be written to the peer
+//!     now: Instant,
+//! ) -> Result<(), CloseReason> {
+//!     core.begin_turn(now);
+//!     while let Step::Frame(frame, cost) = protocol.next(now, input, wire)? {
+//!         match core.handle_frame(now, frame, cost)? {
+//!             Delivery::Post { .. } => {} // to a handler
+//!             Delivery::Request { ticket, body, .. } => {
+//!                 core.answer(ticket, Answer::Good(body.bytes()))?; // or core.defer(ticket)
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//!     core.end_turn();
+//!     while let Some(block) = core.writer().take_block()? {
+//!         sealing.seal(block, wire)?;
+//!     }
+//!     Ok(()) // now wait: for bytes, core.poll_work() and core.deadline()
+//! }
+//! # struct Anybody;
+//! # impl Admission for Anybody {
+//! #     fn admit(&self, key: Option<&PublicKey>) -> Result<Peer, Refusal> {
+//! #         Peers::anonymous().admit(key, None, 0)
+//! #     }
+//! # }
+//! # let local = Arc::new(Local {
+//! #     provider: Provider::pure(),
+//! #     identity: None,
+//! #     suites: Suites::default(),
+//! #     realm: String::new(),
+//! #     registry: MessageRegistry::process()?,
+//! #     settings: Settings::default(),
+//! #     recv: RecvPool::default(),
+//! #     blocks: BlockPool::new(BlockPoolConfig::messages()),
+//! #     boot_id: [0; 8],
+//! #     agent: String::new(),
+//! # });
+//! # let now = Instant::now();
+//! # let handled = HandledTypes::new().with_any(true);
+//! # let (plain, admission) = (Msgpack::plain(), Box::new(Anybody));
+//! # let mut protocols = [
+//! #     plain.initiator(Arc::clone(&local), handled.clone(), None)?,
+//! #     plain.responder(Arc::clone(&local), handled.clone(), admission)?,
+//! # ];
+//! # let mut wires = [SendBuffer::new(&local.blocks), SendBuffer::new(&local.blocks)];
+//! # let mut inputs = [local.recv.acquire(4096)?, local.recv.acquire(4096)?];
+//! # let mut opened = [None, None];
+//! # fn carry(wire: &mut SendBuffer, input: &mut RecvBuffer) {
+//! #     while let Some(block) = wire.pop_block() {
+//! #         input.reserve(block.len()).unwrap();
+//! #         input.extend_from_slice(block.bytes()).unwrap();
+//! #     }
+//! # }
+//! # for at in [0, 1] {
+//! #     protocols[at].start(now, &mut wires[at])?;
+//! # }
+//! # for at in [0, 1, 0, 1, 0] {
+//! #     if opened[at].is_none() {
+//! #         if let Step::Opened(facts) = protocols[at].next(now, &mut inputs[at], &mut wires[at])? {
+//! #             opened[at] = Some(facts);
+//! #         }
+//! #     }
+//! #     carry(&mut wires[at], &mut inputs[1 - at]);
+//! # }
+//! # let hub = Hub::new(2, None);
+//! # let core = |at: usize| {
+//! #     let parts = SessionParts {
+//! #         opened: opened[at].as_ref().expect("the handshake is done"),
+//! #         protocol: "msgpack-plain",
+//! #         direction: [Direction::Connected, Direction::Accepted][at],
+//! #         address: "memory".into(),
+//! #         registry: local.registry.clone(),
+//! #         blocks: local.blocks.clone(),
+//! #         handled: handled.clone(),
+//! #         outbox_bytes: 1 << 20,
+//! #         message_max: 1 << 20,
+//! #     };
+//! #     hub.open(parts).map(|session| Core::new(session, local.settings))
+//! # };
+//! # let mut cores = [core(0)?, core(1)?];
+//!
+//! // Two sessions back to back; elsewhere, on any thread:
+//! let session = hub.acquire(cores[0].session().id()).expect("it is open");
+//! let mut call = Box::pin(session.request(Hello("ada".into())).into_future());
+//! let mut cx = Context::from_waker(Waker::noop());
+//! assert!(call.as_mut().poll(&mut cx).is_pending());
+//! for at in [0, 1, 0] {
+//!     let sealing = &mut *opened[at].as_mut().unwrap().sealing;
+//!     turn(&mut cores[at], &mut *protocols[at], &mut inputs[at], sealing, &mut wires[at], now)?;
+//!     carry(&mut wires[at], &mut inputs[1 - at]);
+//! }
+//! assert_eq!(call.as_mut().poll(&mut cx), Poll::Ready(Ok(Hello("ada".into()))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Design decisions
+//!
+//! * **One owner, many handles.** The driver owns the [`Core`] and needs no lock for what is
+//!   received; senders share the outbox behind one lock that is held for an append and no longer.
+//! * **Nothing of a user's runs or is dropped under a lock**: values are encoded before it and
+//!   decoded after it, wakers are cloned before and woken or dropped after, and so are closures.
+//! * **What can be refused is an error, what cannot waits.** `send` says `Full`; `room` waits for a
+//!   place in a list that the future leaves when it is dropped, so who gives up costs nothing.
+//! * **A slot is free when two have let go of it**: the peer by its one answer, the caller by taking
+//!   it or going away. A CANCEL is a mark on the slot, so it cannot hit the next call in it; an
+//!   answer to what has not left yet is a lie, and ends the session.
+//! * **Nothing follows a farewell**, whoever appends: the outbox knows its phase and every lane asks.
+//! * **Control replies are level-triggered**: of credit and pongs only the youngest is kept. Answers
+//!   are counted until they leave, so errors cannot pile up for a peer that never reads.
+//! * **Ids walk all 2^32 numbers in a large odd stride**, the table is a power of two: a lookup is one
+//!   load and one compare, and a stale id finds nothing instead of a stranger.
+//! * **A deadline is a duration until a turn stamps it.** The turn that every request causes starts
+//!   its clock, so this crate never asks for the time.
 
 #![forbid(unsafe_code)]
 
@@ -46,3 +204,7 @@ pub use topic::{
     AcceptFailed, ConnectFailed, Kind as EventKind, NewSession, PostDropped, SessionClosed,
     Subscription, SystemEvent, SystemMessage, Topic, group, topic,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
