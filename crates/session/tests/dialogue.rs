@@ -1,5 +1,7 @@
 //! What two sessions say to each other when all is well, and when callers lose patience.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::time::Duration;
@@ -26,7 +28,8 @@ fn posts_arrive_in_order_both_ways() {
     let (here, heard_here) = log();
     pair.b.on_post = Box::new(move |body| there.lock().unwrap().push(body.to_vec()));
     pair.a.on_post = Box::new(move |body| here.lock().unwrap().push(body.to_vec()));
-    let notes: Vec<Note> = (0..500).map(|n| note(n, (n as usize * 37) % 9_000)).collect();
+    let notes: Vec<Note> =
+        (0..500).map(|n| note(n, usize::try_from(n).unwrap() * 37 % 9_000)).collect();
     for note in &notes {
         pair.a.session.send(note).unwrap();
         pair.b.session.send(note).unwrap();

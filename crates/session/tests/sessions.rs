@@ -1,5 +1,7 @@
 //! The sessions of a process: ids, the table, and who hears of what happens to them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::collections::BTreeMap;
