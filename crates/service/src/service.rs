@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use moorline_buffers::PoolStats;
 use moorline_noise::PublicKey;
 use moorline_protocol::{
     Local, Message, MessageFamily, ProtocolFactory, ProtocolRegistry, RegistryError, Request,
@@ -271,6 +272,12 @@ impl Service {
     #[must_use]
     pub fn public_key(&self) -> Option<PublicKey> {
         self.inner.local.identity.as_ref().map(|identity| identity.public())
+    }
+
+    /// What the pools of this service have done and hold: receive buffers first, then send blocks.
+    #[must_use]
+    pub fn pool_stats(&self) -> [PoolStats; 2] {
+        [self.inner.local.recv.stats(), self.inner.local.blocks.stats()]
     }
 
     // ---- the end ---------------------------------------------------------------------------
