@@ -22,7 +22,7 @@ pub(crate) struct Requests {
     earliest: Option<Instant>,
     /// Whether the protocol can take a request back at all.
     can_cancel: bool,
-    /// Where to look for slots that are marked `cancel_due`: the mark counts, an entry that finds
+    /// Where to look for slots that are marked [`Cancel::Due`]: the mark counts, an entry that finds
     /// none is out of date.
     cancels: Vec<u32>,
     /// Buffers that answers are copied into, lent and given back.
@@ -45,8 +45,16 @@ struct Slot {
     caller_gone: bool,
     /// A CANCEL is to leave, once the request has and unless the answer is faster. The mark goes
     /// with the slot, so it can never hit the next call in it.
-    cancel_due: bool,
+    cancel: Cancel,
     waker: Option<Waker>,
+}
+
+/// One call, at most one CANCEL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cancel {
+    No,
+    Due,
+    Sent,
 }
 
 /// How a request ended, for its caller.
@@ -113,7 +121,7 @@ impl Requests {
             outcome: None,
             terminal: false,
             caller_gone: false,
-            cancel_due: false,
+            cancel: Cancel::No,
             waker: None,
         };
         let id = u32::try_from(self.slots.insert(slot)).expect("a slot is below in_flight_max");
@@ -170,8 +178,8 @@ impl Requests {
             if slot.outcome.is_none() && !slot.caller_gone {
                 slot.outcome = Some(Outcome::Timeout);
                 wakers.extend(slot.waker.take());
-                slot.cancel_due = self.can_cancel;
                 if self.can_cancel {
+                    slot.cancel = Cancel::Due;
                     self.cancels.push(u32::try_from(id).expect("a slot is below in_flight_max"));
                 }
             }
@@ -307,8 +315,8 @@ impl Requests {
         }
         if slot.terminal {
             self.slots.remove(id as usize);
-        } else if self.can_cancel && !slot.cancel_due {
-            slot.cancel_due = true;
+        } else if self.can_cancel && slot.cancel == Cancel::No {
+            slot.cancel = Cancel::Due;
             self.cancels.push(id);
         }
         waker
@@ -319,12 +327,12 @@ impl Requests {
     pub(crate) fn cancels(&mut self, left: u64, mut send: impl FnMut(u32)) {
         let slots = &mut self.slots;
         self.cancels.retain(|&id| match slots.get_mut(id as usize) {
-            Some(slot) if slot.cancel_due && !slot.terminal => {
+            Some(slot) if slot.cancel == Cancel::Due && !slot.terminal => {
                 if slot.left_at <= left {
-                    slot.cancel_due = false;
+                    slot.cancel = Cancel::Sent;
                     send(id);
                 }
-                slot.cancel_due
+                slot.cancel == Cancel::Due
             }
             _ => false,
         });
@@ -332,7 +340,8 @@ impl Requests {
 
     /// Whether a CANCEL may leave now.
     pub(crate) fn has_cancels(&self, left: u64) -> bool {
-        let may_leave = |slot: &Slot| slot.cancel_due && !slot.terminal && slot.left_at <= left;
+        let may_leave =
+            |slot: &Slot| slot.cancel == Cancel::Due && !slot.terminal && slot.left_at <= left;
         self.cancels.iter().any(|&id| self.slots.get(id as usize).is_some_and(may_leave))
     }
 
@@ -378,5 +387,7 @@ pub(crate) fn keep_waker(kept: &mut Option<Waker>, waker: &mut Option<Waker>) {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

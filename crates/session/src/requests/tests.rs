@@ -124,3 +124,18 @@ fn the_end_of_the_session_says_which_calls_may_have_run() {
     }
     assert_eq!(requests.slots.len(), 0);
 }
+
+#[test]
+fn a_call_that_timed_out_and_is_dropped_then_is_cancelled_once() {
+    let start = Instant::now();
+    let mut requests = requests();
+    let id = requests.open(Some(Duration::ZERO)).unwrap();
+    requests.appended(id, 0, 5);
+    requests.stamp(start);
+    requests.expire(start, &mut Vec::new());
+    let mut sent = Vec::new();
+    requests.cancels(5, |id| sent.push(id));
+    drop(requests.abandon(id));
+    requests.cancels(5, |id| sent.push(id));
+    assert_eq!(sent, [id]);
+}
