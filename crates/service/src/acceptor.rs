@@ -60,9 +60,10 @@ pub(crate) async fn listen(
     };
     tracing::info!(%url, protocol = factory.name(), "listening");
     let start = Instant::now();
-    let openers = Arc::clone(&inner.openers);
-    let task = openers.spawn(accept_all(Loop { inner, listener, factory, start }));
-    Ok(Acceptor { url, task })
+    let this = Arc::clone(&inner);
+    let task = this.openers.spawn(accept_all(Loop { inner, listener, factory, start }));
+    // A shutdown that began meanwhile stops this loop, too.
+    if this.is_stopped() { Err(Error::ShutDown) } else { Ok(Acceptor { url, task }) }
 }
 
 /// What can be known to be wrong before anybody comes is said now.

@@ -18,6 +18,8 @@ pub(crate) struct Tasks {
 #[derive(Default)]
 struct Live {
     next: u64,
+    /// What is started from now on is stopped as well: its starter was faster than the end.
+    stopped: bool,
     handles: std::collections::BTreeMap<u64, AbortHandle>,
 }
 
@@ -34,6 +36,9 @@ impl Tasks {
         // The lock is held until the handle is in: the task cannot take it out before.
         let handle = tokio::spawn(Counted { work: Box::pin(work), _guard: guard }).abort_handle();
         live.handles.insert(number, handle.clone());
+        if live.stopped {
+            handle.abort();
+        }
         handle
     }
 
@@ -48,10 +53,11 @@ impl Tasks {
         }
     }
 
-    /// Stops whatever is left. It does not wait.
+    /// Stops whatever is left, and whatever is started later. It does not wait.
     pub(crate) fn abort_all(&self) {
         let handles: Vec<_> = {
-            let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.stopped = true;
             live.handles.values().cloned().collect()
         };
         for handle in handles {
@@ -105,10 +111,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_task_holds_is_gone_before_it_counts_as_ended() {
+    async fn what_is_started_after_the_end_ends_at_once() {
         let tasks = Arc::new(Tasks::default());
+        tasks.abort_all();
+        tasks.spawn(std::future::pending());
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(5), tasks.all_ended());
+        ended.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_task_holds_is_gone_before_it_counts_as_ended() {
         let (tell, heard) = std::sync::mpsc::channel();
         for polled in [false, true] {
+            let tasks = Arc::new(Tasks::default());
             let socket = Socket(Arc::clone(&tasks), tell.clone());
             tasks.spawn(async move {
                 std::future::pending::<()>().await;
