@@ -53,6 +53,7 @@ on_every_wire! {
         ten_thousand_posts_arrive_in_their_order
         a_post_that_welcomes_a_new_session_arrives
         a_full_outbox_says_so_and_loses_nothing
+        a_crowd_of_senders_shares_a_session
         a_barrier_says_that_all_before_it_was_dispatched
         a_handler_that_panics_costs_one_post
         what_no_handler_takes_goes_to_the_default_one

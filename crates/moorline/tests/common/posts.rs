@@ -104,6 +104,45 @@ pub(crate) async fn a_full_outbox_says_so_and_loses_nothing(wire: &Wire) {
     pair.end().await;
 }
 
+/// Several tasks send and ask at once, in both directions: nothing is lost, nobody waits for ever.
+pub(crate) async fn a_crowd_of_senders_shares_a_session(wire: &Wire) {
+    const SENDERS: u64 = 4;
+    const POSTS: u64 = 1_500;
+    let (server, client) = (wire.service(), wire.service());
+    let (tell, mut heard) = hear();
+    for service in [&server, &client] {
+        let tell = tell.clone();
+        service.on(move |_, note: Note| tell.send((note.text, note.number)).unwrap());
+        service.handle_now(|_, ask: Ask| Ok(Told { number: ask.number }));
+    }
+    let pair = wire.open(&server, &client).await;
+    let mut crowd = tokio::task::JoinSet::new();
+    for sender in 0..SENDERS {
+        for session in [pair.here.clone(), pair.there.clone()] {
+            crowd.spawn(async move {
+                let text = format!("{sender} {:?} {}", session.direction(), "x".repeat(60));
+                for number in 0..POSTS {
+                    session.send_wait(&Note { number, text: text.clone() }).await.unwrap();
+                    if number % 100 == sender {
+                        assert_eq!(session.request(Ask { number }).await.unwrap().number, number);
+                    }
+                }
+                session.barrier().await.unwrap();
+            });
+        }
+    }
+    within(crowd.join_all()).await;
+    let mut expected = std::collections::HashMap::new();
+    for (sender, number) in heard.so_far() {
+        let next = expected.entry(sender).or_insert(0);
+        assert_eq!(number, *next, "each sender's posts keep their order");
+        *next += 1;
+    }
+    assert_eq!(expected.len() as u64, 2 * SENDERS);
+    assert!(expected.values().all(|count| *count == POSTS));
+    pair.end().await;
+}
+
 pub(crate) async fn a_barrier_says_that_all_before_it_was_dispatched(wire: &Wire) {
     let (server, client) = (wire.service(), wire.service());
     let (tell, mut heard) = hear();
