@@ -276,6 +276,7 @@ impl Driver {
             self.intake.protocol.park();
             self.core.park();
             self.writer.park();
+            self.timer.park();
         }
         Ok(true)
     }

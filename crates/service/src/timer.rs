@@ -12,31 +12,70 @@ use tokio::time::Sleep;
 #[derive(Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// It will wake the task. One that has rung is kept, to be set again without allocating.
+    set: bool,
 }
 
 impl Timer {
     /// Ready when `deadline`, or an earlier one asked for before, has passed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
-        match (&mut self.sleep, deadline) {
-            (None, None) => return Poll::Pending,
-            (None, Some(deadline)) => {
-                self.sleep = Some(Box::pin(tokio::time::sleep_until(deadline.into())));
+        if let Some(deadline) = deadline {
+            let deadline = tokio::time::Instant::from(deadline);
+            match &mut self.sleep {
+                None => self.sleep = Some(Box::pin(tokio::time::sleep_until(deadline))),
+                Some(sleep) if !self.set || sleep.deadline() > deadline => {
+                    sleep.as_mut().reset(deadline);
+                }
+                Some(_) => {}
             }
-            (Some(sleep), Some(deadline)) if sleep.deadline() > deadline.into() => {
-                sleep.as_mut().reset(deadline.into());
-            }
-            (Some(_), _) => {}
+            self.set = true;
         }
-        let sleep = self.sleep.as_mut().expect("it was just made");
+        let Some(sleep) = self.sleep.as_mut().filter(|_| self.set) else { return Poll::Pending };
         let polled = sleep.as_mut().poll(cx);
-        if polled.is_ready() {
-            self.sleep = None;
-        }
+        self.set = polled.is_pending();
         polled
     }
 
     /// Whether it will wake the task by itself.
     pub(crate) const fn is_set(&self) -> bool {
-        self.sleep.is_some()
+        self.set
+    }
+
+    /// Idle: a timer that is not set is given back.
+    pub(crate) fn park(&mut self) {
+        if !self.set {
+            self.sleep = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn rings(timer: &mut Timer, deadline: Option<Instant>) -> Instant {
+        poll_fn(|cx| timer.poll(cx, deadline)).await;
+        Instant::now()
+    }
+
+    #[tokio::test]
+    async fn it_rings_once_for_each_time_it_is_set() {
+        let mut timer = Timer::default();
+        let start = Instant::now();
+        let near = start + Duration::from_millis(10);
+        let far = start + Duration::from_secs(60);
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, None))).await.is_pending());
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, Some(far)))).await.is_pending());
+        assert!(rings(&mut timer, Some(near)).await >= near, "an earlier time sets it forward");
+        assert!(!timer.is_set());
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, None))).await.is_pending());
+        let again = Instant::now() + Duration::from_millis(10);
+        assert!(rings(&mut timer, Some(again)).await >= again);
+        timer.park();
+        assert!(timer.sleep.is_none());
+        assert!(rings(&mut timer, Some(start)).await >= start, "a time that has passed");
     }
 }
