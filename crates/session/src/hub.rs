@@ -34,7 +34,7 @@ impl Hub {
         })
     }
 
-    /// Gives a new session its id and tells [`NewSession`] before anything of it is dispatched.
+    /// Gives a new session its id and tells [`struct@NewSession`] before anything of it is dispatched.
     ///
     /// # Errors
     /// The table is full.

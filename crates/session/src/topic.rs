@@ -63,15 +63,15 @@ pub struct PostDropped {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum SystemMessage {
-    /// See [`NewSession`].
+    /// See [`struct@NewSession`].
     NewSession(NewSession),
-    /// See [`SessionClosed`].
+    /// See [`struct@SessionClosed`].
     SessionClosed(SessionClosed),
-    /// See [`ConnectFailed`].
+    /// See [`struct@ConnectFailed`].
     ConnectFailed(ConnectFailed),
-    /// See [`AcceptFailed`].
+    /// See [`struct@AcceptFailed`].
     AcceptFailed(AcceptFailed),
-    /// See [`PostDropped`].
+    /// See [`struct@PostDropped`].
     PostDropped(PostDropped),
 }
 
