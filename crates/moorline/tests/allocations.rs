@@ -9,10 +9,11 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use moorline::{SessionRef, register_message};
 use serde::{Deserialize, Serialize};
-use support::{Ask, Late, Told, Wire, run_on_one_thread, within};
+use support::{Ask, Late, Told, Wire, run_on_one_thread};
 
 /// Messages before counting begins: more than one cycle of whatever happens now and then.
 const WARM_UP: u64 = 2_000;
@@ -127,7 +128,6 @@ async fn nothing_is_allocated(wire: &Wire) {
         posts(number * 100 + 1..=number * 100 + 100).await;
     })
     .await;
-    within(pair.here.barrier()).await.unwrap();
     pair.end().await;
 }
 
@@ -138,6 +138,29 @@ fn the_counter_counts() {
             allocations_of(async |number| drop(std::hint::black_box(Box::new(number)))).await;
         assert_eq!(allocations, Some(COUNTED));
         assert!(first.contains("the_counter_counts"), "{first}");
+    });
+}
+
+/// Timers ring meanwhile: those of idle sessions, and of calls that do not wait for ever.
+#[test]
+fn nothing_is_allocated_as_time_goes_by() {
+    run_on_one_thread(async {
+        let wire = Wire::new("mem", "msgpack");
+        let (server, client) = (wire.service(), wire.service());
+        server.handle_now(|_, ask: Ask| Ok(Told { number: ask.number }));
+        let pair = wire.open(&server, &client).await;
+        let for_a_while = async |time| {
+            let begun = Instant::now();
+            while begun.elapsed() < time {
+                pair.here.request(Ask { number: 1 }).await.unwrap();
+            }
+        };
+        for_a_while(Duration::from_millis(1_200)).await;
+        ALLOCATIONS.set(Some(0));
+        for_a_while(Duration::from_millis(2_200)).await;
+        let allocations = ALLOCATIONS.replace(None);
+        assert_eq!(allocations, Some(0), "the first one:\n{:?}", FIRST.take());
+        pair.end().await;
     });
 }
 
