@@ -86,8 +86,13 @@ impl Ids {
         })
     }
 
+    //= docs/PROTOCOL.md#4
+    /// A number the peer has not told may be told yet; 0 never can be.
     fn kind(&self, fields: &mut Fields<'_>) -> Result<Kind, Violation> {
-        Ok(self.types.kind(fields.u32()?))
+        match fields.u32()? {
+            0 => Err(Violation::protocol(4, "types are numbered from 1")),
+            tid => Ok(self.types.kind(tid)),
+        }
     }
 
     //= docs/PROTOCOL.md#6

@@ -260,14 +260,19 @@ struct Sent {
 }
 
 impl Sent {
-    /// Its units in order. Post and response have one id, which is the number itself.
+    /// The one id that a post and a response have. Types are numbered from 1.
+    fn id(&self) -> u8 {
+        self.fid + 1
+    }
+
+    /// Its units in order.
     fn units(&self) -> Vec<Vec<u8>> {
         let total = 1 + self.pieces.iter().map(Vec::len).sum::<usize>();
         let ty = if self.fid < 8 { POST } else { RESPONSE };
         let mut units = Vec::new();
         for (at, piece) in self.pieces.iter().enumerate() {
             units.push(if at == 0 {
-                let chunk = [&[self.fid], &piece[..]].concat();
+                let chunk = [&[self.id()], &piece[..]].concat();
                 first(self.fid, ty, u32::try_from(total).unwrap(), &chunk)
             } else {
                 later(self.fid, piece)
@@ -278,7 +283,7 @@ impl Sent {
 
     fn told(&self) -> String {
         let body = self.pieces.concat();
-        let tid = u32::from(self.fid);
+        let tid = u32::from(self.id());
         let frame = if self.fid < 8 {
             let known = |at| Kind::Known(MessageIndex::new(at));
             let unknown = Kind::Unknown { tid, hash: None };

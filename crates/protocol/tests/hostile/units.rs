@@ -105,11 +105,22 @@ fn what_comes_from_a_later_version_is_skipped_or_unsupported() {
 //= docs/PROTOCOL.md#4
 #[test]
 fn an_unknown_type_is_never_the_end() {
-    for units in
-        [&b"\xc7\x02\x00\x63\xc0"[..], b"\xc7\x03\x01\x07\x63\xc0", b"\xc7\x02\x00\x00\xc0"]
-    {
+    for units in [&b"\xc7\x02\x00\x63\xc0"[..], b"\xc7\x03\x01\x07\x63\xc0"] {
         let heard = verdict(units).unwrap();
         assert!(heard[0].contains("Unknown"), "{heard:?}");
+    }
+}
+
+//= docs/PROTOCOL.md#4
+#[test]
+fn no_type_has_the_number_0() {
+    let post = b"\xc7\x02\x00\x00\xc0";
+    let post_of_eight_bytes = b"\xc7\x0a\x00\xcf\0\0\0\0\0\0\0\0\xc0";
+    let post_with_meta = b"\xc7\x03\x20\x00\x80\xc0";
+    let request = b"\xc7\x03\x01\x07\x00\xc0";
+    let post_in_a_fragment = b"\xc7\x05\x51\x00\x00\x02\x00\xc0";
+    for units in [&post[..], post_of_eight_bytes, post_with_meta, request, post_in_a_fragment] {
+        assert_eq!(code(units), (4, ErrorCode::PROTOCOL), "{units:02x?}");
     }
 }
 
