@@ -47,7 +47,8 @@ pub struct Connection {
     pub reader: Box<dyn Reader>,
     /// Goes to the writer.
     pub writer: Arc<dyn Writer>,
-    /// Where the peer is, for people.
+    /// Where the peer is, for people: `SCHEME://AUTHORITY`, and in brackets behind it what else the
+    /// transport knows of it.
     pub peer: Box<str>,
     /// Its address, where the transport has such: limits and peer lists go by it.
     pub ip: Option<IpAddr>,

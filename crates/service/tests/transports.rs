@@ -156,6 +156,7 @@ over_every_transport! {
     an_address_is_free_again_after_its_listener,
     nobody_answers_where_nobody_listens,
     a_listener_keeps_the_key_of_its_address,
+    peers_are_named_as_addresses_are,
     a_pending_listener_and_dial_may_be_dropped,
 }
 
@@ -355,6 +356,18 @@ async fn a_listener_keeps_the_key_of_its_address(place: Place) {
     assert!(dialed.peer.contains(authority), "{}", dialed.peer);
 }
 
+async fn peers_are_named_as_addresses_are(place: Place) {
+    let (listener, dialed, accepted) = place.pair().await;
+    for peer in [&dialed.peer, &accepted.peer] {
+        // What else is known of a peer stands in brackets behind its address.
+        let (address, _) = peer.split_once(" (").unwrap_or((peer, ""));
+        let read: Address = address.parse().unwrap();
+        assert_eq!((&read.scheme, read.to_string()), (&place.address.scheme, address.to_owned()));
+    }
+    let dialed = dialed.peer.split(' ').next().unwrap();
+    assert_eq!(dialed, listener.address().to_string(), "whoever dialed knows whom");
+}
+
 async fn a_pending_listener_and_dial_may_be_dropped(place: Place) {
     drop(place.transports.find(&place.address.scheme).unwrap().listen(place.address.clone()));
     let mut listener = place.listen().await.unwrap();
@@ -546,7 +559,7 @@ mod socket_files {
         let place = Place::uds();
         let (_listener, dialed, accepted) = in_time(place.pair()).await;
         for peer in [dialed.peer, accepted.peer] {
-            assert!(peer.starts_with(&format!("uds:{}", path(&place).display())), "{peer}");
+            assert!(peer.starts_with(&format!("{} (", place.address)), "{peer}");
             #[cfg(target_os = "linux")]
             assert!(peer.contains(&format!("pid {}, uid ", std::process::id())), "{peer}");
         }

@@ -86,7 +86,7 @@ impl Door {
     pub(crate) async fn answers(&self, knock: Knock) -> (Vec<u8>, Instant, &'static str) {
         let address: moorline::Address = self.url.parse().unwrap();
         let mut stream = TcpStream::connect(address.authority()).await.unwrap();
-        let name = format!("tcp:{}", stream.local_addr().unwrap());
+        let name = format!("tcp://{}", stream.local_addr().unwrap());
         let (mut reads, mut writes) = stream.split();
         let listening = async {
             let mut heard = Vec::new();

@@ -157,7 +157,7 @@ fn end(name: &str, reads: &Arc<Pipe>, writes: &Arc<Pipe>) -> Connection {
     Connection {
         reader: Box::new(MemReader(reads.clone())),
         writer: Arc::new(MemWriter(writes.clone())),
-        peer: format!("mem:{name}").into(),
+        peer: format!("mem://{name}").into(),
         ip: None,
     }
 }

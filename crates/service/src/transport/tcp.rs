@@ -159,7 +159,7 @@ impl Tcp {
         Connection {
             reader: Box::new(TcpReader(reader)),
             writer: Arc::new(TcpWriter(writer)),
-            peer: format!("tcp:{peer}").into(),
+            peer: format!("tcp://{peer}").into(),
             // A listener for IPv6 sees callers by IPv4 as `::ffff:a.b.c.d`.
             ip: Some(peer.ip().to_canonical()),
         }

@@ -223,9 +223,9 @@ fn connection(stream: UnixStream, path: &str) -> Connection {
 /// The path, and whom the system says the socket was opened by.
 fn describe(stream: &UnixStream, path: &str) -> String {
     match stream.peer_cred().map(|peer| (peer.pid(), peer.uid())) {
-        Ok((Some(pid), uid)) => format!("uds:{path} (pid {pid}, uid {uid})"),
-        Ok((None, uid)) => format!("uds:{path} (uid {uid})"),
-        Err(_) => format!("uds:{path}"),
+        Ok((Some(pid), uid)) => format!("uds://{path} (pid {pid}, uid {uid})"),
+        Ok((None, uid)) => format!("uds://{path} (uid {uid})"),
+        Err(_) => format!("uds://{path}"),
     }
 }
 
