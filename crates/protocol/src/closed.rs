@@ -145,6 +145,9 @@ pub enum HandshakeRefusal {
     /// A handshake message did not verify: wrong realm, wrong key, or changed on the way.
     #[error("a handshake message did not verify")]
     Crypto,
+    /// A copy of a first message whose handshake is still going on.
+    #[error("a copy of a handshake that is still going on")]
+    Replayed,
     /// The peer is not let in.
     #[error("{}", not_admitted(.key.as_ref(), *.refusal))]
     NotAdmitted {
@@ -184,6 +187,7 @@ impl HandshakeRefusal {
             Self::Reserved => "reserved",
             Self::Length => "length",
             Self::Crypto => "crypto",
+            Self::Replayed => "replayed",
             Self::NotAdmitted { .. } => "not_admitted",
             Self::Caps => "caps",
             Self::FirstRecord => "first_record",

@@ -83,6 +83,7 @@
 //! #         recv: RecvPool::default(),
 //! #         blocks: BlockPool::new(BlockPoolConfig::messages()),
 //! #         boot_id: [7; 8],
+//! #         pending: Default::default(),
 //! #         agent: "doctest".into(),
 //! #     }))
 //! # }
@@ -156,6 +157,7 @@ mod frame;
 pub mod limits;
 mod message;
 pub mod msgpack;
+mod pending;
 mod registry;
 mod seam;
 mod settings;
@@ -169,6 +171,7 @@ pub use factory::{ProtocolEntry, ProtocolFactory, ProtocolRegistry, SetupError};
 pub use format::Format;
 pub use frame::{Body, Frame, Kind, Meta, Refused, RefusedKind, Unsupported};
 pub use message::{Message, MessageFamily, NoError, Request, StreamMessage};
+pub use pending::PendingHandshakes;
 pub use registry::{MessageIndex, MessageRegistry, Registration, RegistryError};
 pub use seam::{
     Abilities, EncodeError, Encoder, Opened, PeerFacts, PeerLimits, Protocol, Sealing, Step,

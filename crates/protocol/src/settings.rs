@@ -7,6 +7,7 @@ use moorline_buffers::{BlockPool, RecvPool};
 use moorline_noise::{Identity, Peer, Provider, PublicKey, Refusal, Suites};
 
 use crate::limits;
+use crate::pending::PendingHandshakes;
 use crate::registry::MessageRegistry;
 
 /// Everything of a process that its connections share. Made once, behind an `Arc`.
@@ -31,6 +32,8 @@ pub struct Local {
     pub blocks: BlockPool,
     /// Random at process start: tells a restarted peer from the same one.
     pub boot_id: [u8; 8],
+    /// Handshakes in progress, so that a copy of one is not answered.
+    pub pending: PendingHandshakes,
     /// What we say we are, at most 64 bytes.
     pub agent: String,
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool};
 use moorline_noise::{Provider, Suites};
-use moorline_protocol::{Local, MessageRegistry, ProtocolFactory, ProtocolRegistry, Settings};
+use moorline_protocol::{
+    Local, MessageRegistry, PendingHandshakes, ProtocolFactory, ProtocolRegistry, Settings,
+};
 use moorline_session::Hub;
 
 use crate::error::Result;
@@ -179,6 +181,7 @@ impl ServiceBuilder {
             recv: RecvPool::default(),
             blocks: BlockPool::new(BlockPoolConfig::messages()),
             boot_id,
+            pending: PendingHandshakes::default(),
             agent: self.agent,
         };
         let hub = Hub::new(self.sessions_max, self.settings.timeout);

@@ -90,6 +90,7 @@
 //! #     recv: RecvPool::default(),
 //! #     blocks: BlockPool::new(BlockPoolConfig::messages()),
 //! #     boot_id: [0; 8],
+//! #     pending: Default::default(),
 //! #     agent: String::new(),
 //! # });
 //! # let now = Instant::now();

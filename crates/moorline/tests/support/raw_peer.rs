@@ -47,6 +47,7 @@ pub(crate) fn local(registry: MessageRegistry) -> Local {
         recv: RecvPool::default(),
         blocks: BlockPool::new(BlockPoolConfig::messages()),
         boot_id: [7; 8],
+        pending: Default::default(),
         agent: "raw".into(),
     }
 }

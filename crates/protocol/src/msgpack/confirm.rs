@@ -23,11 +23,14 @@ use crate::closed::{CloseReason, Farewell, HandshakeRefusal, Violation};
 use crate::code::ErrorCode;
 use crate::dictionary::PeerTypes;
 use crate::limits::{FIRST_RECORD_MAX, READ_CAPACITY};
+use crate::pending::Pending;
 use crate::seam::{Opened, PeerFacts, Sealing};
 
 /// A side that has all keys, and waits for the other's settings.
 pub(super) struct Confirming {
     side: Side,
+    /// A copy of the first message is not answered as long as this is there.
+    _entered: Option<Pending>,
     peer_caps: Caps,
     facts: PeerFacts,
     units: Units,
@@ -42,7 +45,7 @@ pub(super) struct Confirming {
 impl Confirming {
     /// Takes over when all messages of the handshake have been exchanged.
     pub(super) fn new(shaken: Shaking) -> Result<Self, CloseReason> {
-        let Shaking { side, exchange, peer, .. } = shaken;
+        let Shaking { side, exchange, entered, peer, .. } = shaken;
         let crypto = |_: HandshakeError| Fault::Crypto.seen_by(side.role);
         let transport = exchange.finish().map_err(crypto)?;
         let peer_caps = peer.caps.ok_or_else(|| Fault::Caps.seen_by(side.role))?;
@@ -75,7 +78,7 @@ impl Confirming {
         }
         let voice = Voice::new(local, &peer_caps, sealing);
         let (setup, hashes, told) = (None, Vec::new(), false);
-        Ok(Self { side, peer_caps, facts, units, voice, setup, hashes, told })
+        Ok(Self { side, _entered: entered, peer_caps, facts, units, voice, setup, hashes, told })
     }
 
     pub(super) fn role(&self) -> Role {

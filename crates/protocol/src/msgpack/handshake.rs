@@ -10,6 +10,7 @@ use super::preamble::{CAPS_LEN, Caps, PREAMBLE_LEN, Preamble, SUITE_NONE};
 use super::unit::{self, Header, Op};
 use crate::closed::{CloseReason, HandshakeFailure, HandshakeRefusal};
 use crate::dictionary::HandledTypes;
+use crate::pending::Pending;
 use crate::settings::{Admission, Local};
 
 /// What this side brings to a connection.
@@ -48,6 +49,8 @@ pub(super) struct Shaking {
     pub(super) exchange: Exchange,
     /// The next message is the first one, in a HELLO behind the preamble.
     first: bool,
+    /// Responder: a copy of the first message is not answered as long as this is there.
+    pub(super) entered: Option<Pending>,
     pub(super) peer: PeerSoFar,
 }
 
@@ -104,7 +107,7 @@ impl Listening {
         let side = Side::new(local, Role::Responder, handled);
         let exchange = Exchange::new(Role::Responder, &preamble, &side.local, None);
         let exchange = exchange.map_err(|_no_identity| HandshakeRefusal::Crypto)?;
-        Ok(Shaking { side, preamble, exchange, first: true, peer })
+        Ok(Shaking { side, preamble, exchange, first: true, entered: None, peer })
     }
 }
 
@@ -158,7 +161,8 @@ impl Shaking {
     ) -> Result<Self, HandshakeError> {
         let preamble = Preamble::ours(suite);
         let exchange = Exchange::new(Role::Initiator, &preamble, &side.local, remote)?;
-        Ok(Self { side, preamble, exchange, first: true, peer: PeerSoFar::default() })
+        let (first, peer) = (true, PeerSoFar::default());
+        Ok(Self { side, preamble, exchange, first, entered: None, peer })
     }
 
     //= docs/PROTOCOL.md#2
@@ -207,6 +211,10 @@ impl Shaking {
         }
         input.mark_opened(len);
         let message = &input.take(len)[header.header_len + before_len..];
+        if self.first && matches!(self.exchange, Exchange::Noise(_)) {
+            let entered = self.side.local.pending.enter(message);
+            self.entered = Some(entered.ok_or(HandshakeRefusal::Replayed)?);
+        }
         let caps = self.read_message(message)?;
         if let Some(caps) = caps {
             self.peer.caps = Some(self.check_caps(&caps)?);

@@ -253,6 +253,30 @@ fn a_first_message_that_is_replayed_is_answered_and_never_confirmed() {
     assert!(other.opened.is_none() && other.take_wire().is_empty());
 }
 
+#[test]
+fn a_copy_of_a_first_message_is_met_with_silence_while_the_original_goes_on() {
+    let mut pair = Pair::new(Msgpack::sealed());
+    let hello = pair.dialer.take_wire();
+    let listed = pair.dialer.local.identity.as_ref().unwrap().public();
+    // Listeners of one process, one connection each.
+    let pending = moorline_protocol::PendingHandshakes::default();
+    let listener = || {
+        let local = Local { pending: pending.clone(), ..local(2) };
+        let peers = Peers::nobody().with("dialer", listed);
+        End::responder(Msgpack::sealed(), local, peers, Instant::now())
+    };
+    let mut original = listener();
+    original.receive(&hello, Chunks::Whole, &mut no_frame).unwrap();
+    let mut copy = listener();
+    let verdict = copy.receive(&hello, Chunks::Whole, &mut no_frame);
+    assert_eq!(verdict, Err(CloseReason::HandshakeRefused(HandshakeRefusal::Replayed)));
+    assert!(copy.take_wire().is_empty());
+    drop(original);
+    let mut later = listener();
+    later.receive(&hello, Chunks::Whole, &mut no_frame).unwrap();
+    assert!(!later.take_wire().is_empty());
+}
+
 /// Lets the dialer of a pair that does not fit speak, and returns both verdicts.
 fn settle(mut pair: Pair) -> (CloseReason, CloseReason) {
     let listener = pair.settle(Chunks::Whole).expect_err("they do not fit");

@@ -67,6 +67,7 @@ pub(crate) fn local(seed: u64) -> Local {
         recv: RecvPool::default(),
         blocks: BlockPool::new(BlockPoolConfig::messages()),
         boot_id: seed.to_be_bytes(),
+        pending: Default::default(),
         agent: format!("test {seed}"),
     }
 }

@@ -149,6 +149,7 @@ pub(crate) fn local(settings: Settings) -> Arc<Local> {
         recv: RecvPool::default(),
         blocks: BlockPool::new(BlockPoolConfig::messages()),
         boot_id: [1; 8],
+        pending: Default::default(),
         agent: "test".into(),
     })
 }
