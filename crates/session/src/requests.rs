@@ -209,6 +209,11 @@ impl Requests {
         (code, message): (ErrorCode, Box<str>),
         detail: Body<'_>,
     ) -> Result<Option<Waker>, CloseReason> {
+        // Both sides keep the time that the caller has set: whose word comes first is no news to it.
+        let timed = |slot: &Slot| slot.timeout.is_some();
+        if code == ErrorCode::DEADLINE && self.slots.get(id as usize).is_some_and(timed) {
+            return self.finish(id, left, |_| Outcome::Timeout);
+        }
         let detail_fits = self.held_bytes + detail.len() as u64 <= self.held_bytes_max;
         self.finish(id, left, |requests| Outcome::Error {
             code,
