@@ -296,7 +296,8 @@ impl Driver {
                 _ => "",
             };
             self.lost_bytes += self.core.cut_short(Farewell::new(code, text)).unwrap_or(0);
-            lingers = self.writer.pump().is_ok();
+            // The farewell must be sealed before the session ends and takes back what is queued.
+            lingers = self.writer.seal_rest().is_ok() && self.writer.pump().is_ok();
         }
         self.core.end(&reason);
         if lingers {

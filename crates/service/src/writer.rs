@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::task::{Context, Poll};
 
 use moorline_buffers::SendBuffer;
@@ -100,6 +100,12 @@ impl WireWriter {
         Ok(true)
     }
 
+    /// Seals what is left, however much is waiting already: nothing comes after it.
+    pub(crate) fn seal_rest(&self) -> Result<(), CloseReason> {
+        let mut half = self.half.lock().unwrap_or_else(PoisonError::into_inner);
+        half.fill(&self.source, usize::MAX)
+    }
+
     /// Idle: gives back what can be had again.
     pub(crate) fn park(&self) {
         if let Ok(mut half) = self.half.try_lock() {
@@ -142,7 +148,7 @@ impl Half {
         source: &SessionWriter,
     ) -> Result<Written, CloseReason> {
         loop {
-            self.fill(source)?;
+            self.fill(source, WIRE_HIGH_WATER)?;
             if self.wire.is_empty() {
                 return Ok(Written::All);
             }
@@ -152,8 +158,8 @@ impl Half {
         }
     }
 
-    fn fill(&mut self, source: &SessionWriter) -> Result<(), CloseReason> {
-        while self.wire.len() < WIRE_HIGH_WATER {
+    fn fill(&mut self, source: &SessionWriter, wire_max: usize) -> Result<(), CloseReason> {
+        while self.wire.len() < wire_max {
             let Some(block) = source.take_block()? else { break };
             self.sealing.seal(block, &mut self.wire)?;
         }
