@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use moorline_protocol::{CloseReason, Ending, ProtocolFactory};
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN};
 use crate::opening::silence;
 use crate::refusals::Refusals;
+use crate::revocation::follow;
 use crate::service::Inner;
 use crate::spare::Spare;
 use crate::transport::{Connection, Listener, Transport};
@@ -61,6 +63,9 @@ pub(crate) async fn listen(
     tracing::info!(%url, protocol = factory.name(), "listening");
     let start = Instant::now();
     let this = Arc::clone(&inner);
+    if !this.followed.swap(true, Ordering::AcqRel) {
+        this.openers.spawn(follow(Arc::clone(&this)));
+    }
     let task = this.openers.spawn(accept_all(Loop { inner, listener, factory, start }));
     // A shutdown that began meanwhile stops this loop, too.
     if this.is_stopped() { Err(Error::ShutDown) } else { Ok(Acceptor { url, task }) }
@@ -69,7 +74,7 @@ pub(crate) async fn listen(
 /// What can be known to be wrong before anybody comes is said now.
 fn check(inner: &Inner, factory: &dyn ProtocolFactory) -> Result<()> {
     let nobody = AtTheDoor { peers: inner.peers.clone(), ip: None };
-    if !factory.authenticates() && inner.peers.inner.admit(None, None, 0).is_err() {
+    if !factory.authenticates() && inner.peers.now().admit(None, None, 0).is_err() {
         return Err(Error::NotAuthenticated(factory.name()));
     }
     let handled = inner.handlers.snapshot().handled.clone();

@@ -11,8 +11,9 @@ use moorline_protocol::{
 use moorline_session::Hub;
 
 use crate::error::Result;
-use crate::keys::{Identity, Peers};
+use crate::keys::Identity;
 use crate::limits;
+use crate::peers::Peers;
 use crate::service::{Patience, Service};
 use crate::transport::{Transport, TransportRegistry};
 

@@ -1,5 +1,6 @@
 //! A connection from its first byte to its last: handshake, session, end. The same for both sides.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -22,6 +23,7 @@ pub(crate) struct Fresh {
     writer: Arc<dyn Writer>,
     out: SendBuffer,
     peer: Box<str>,
+    ip: Option<IpAddr>,
     protocol: &'static str,
     direction: Direction,
     handled: HandledTypes,
@@ -36,12 +38,13 @@ impl Fresh {
         direction: Direction,
         handled: HandledTypes,
     ) -> Self {
-        let Connection { reader, writer, peer, .. } = connection;
+        let Connection { reader, writer, peer, ip } = connection;
         Self {
             intake: Intake::new(reader, protocol, inner.local.recv.clone()),
             writer,
             out: SendBuffer::new(&inner.local.blocks),
             peer,
+            ip,
             protocol: name,
             direction,
             handled,
@@ -69,6 +72,9 @@ impl Fresh {
             message_max: local.settings.message_max,
         };
         let session = inner.hub.open(parts)?;
+        if self.direction == Direction::Accepted {
+            inner.guests.enter(session.id(), session.peer().key, self.ip);
+        }
         let core = Core::new(session.clone(), local.settings);
         let writer =
             Arc::new(WireWriter::new(self.writer, core.writer(), opened.sealing, self.out));
@@ -99,6 +105,7 @@ impl Fresh {
 async fn drive(driver: Driver, inner: Arc<Inner>, session: SessionRef) {
     tracing::info!(address = session.address(), suite = session.peer().suite, "session opened");
     let (reason, lost_bytes) = driver.run().await;
+    inner.guests.leave(session.id());
     if lost_bytes > 0 {
         inner.lost_bytes.fetch_add(lost_bytes, Ordering::Relaxed);
         tracing::warn!(lost_bytes, "queued messages were lost");

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use moorline_noise::{Peer, PublicKey, Refusal};
 use moorline_protocol::Admission;
 
-use crate::keys::Peers;
 use crate::limits::{HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX};
+use crate::peers::Peers;
 
 /// Counts handshakes in progress, in all and by where they come from.
 #[derive(Default)]
@@ -92,9 +92,13 @@ pub(crate) struct AtTheDoor {
 
 impl Admission for AtTheDoor {
     fn admit(&self, key: Option<&PublicKey>) -> Result<Peer, Refusal> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        self.peers.inner.admit(key, self.ip, now)
+        self.peers.now().admit(key, self.ip, unix_now())
     }
+}
+
+/// The time of day, in seconds since 1970.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 #[cfg(test)]

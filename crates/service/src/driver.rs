@@ -153,10 +153,11 @@ impl Driver {
     /// What others asked for, and whether handlers have changed.
     fn look_around(&mut self, now: Instant) -> Result<(), CloseReason> {
         let signals = self.core.take_signals();
+        if signals.revoke {
+            self.cut(now, ErrorCode::REVOKED, "your key is no longer on the list")?;
+        }
         if signals.cut {
-            let farewell = Farewell::new(ErrorCode::DRAINING, "the time for finishing is over");
-            self.lost_bytes += self.core.cut_short(farewell)?;
-            self.close_by = Some(now + CUT_WAIT);
+            self.cut(now, ErrorCode::DRAINING, "the time for finishing is over")?;
         }
         if signals.drain && !self.draining {
             self.draining = true;
@@ -168,6 +169,13 @@ impl Driver {
             self.table = self.handlers.snapshot();
             self.core.set_handled(self.table.handled.clone())?;
         }
+        Ok(())
+    }
+
+    /// Says goodbye before everything that is queued.
+    fn cut(&mut self, now: Instant, code: ErrorCode, text: &str) -> Result<(), CloseReason> {
+        self.lost_bytes += self.core.cut_short(Farewell::new(code, text))?;
+        self.close_by = Some(now + CUT_WAIT);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Identities and peer lists from files: the only place of this crate that knows them as such.
+//! Identities from files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -112,59 +112,8 @@ fn write_new(path: &Path, line: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Who gets a session. Nobody, unless said otherwise.
-#[derive(Clone, Debug, Default)]
-pub struct Peers {
-    pub(crate) inner: Arc<moorline_noise::Peers>,
-}
-
-impl Peers {
-    /// Reads a peer list: a line `name public-key role=.. [not_after=..] [addr=..]` for each.
-    ///
-    /// # Errors
-    /// The file cannot be read, or a line of it is wrong; nobody gets in by half a list.
-    pub fn file(path: impl AsRef<Path>) -> Result<Self, KeyFileError> {
-        let path = path.as_ref();
-        let text =
-            fs::read_to_string(path).map_err(|error| KeyFileError::io("read", path, error))?;
-        let peers = moorline_noise::Peers::parse(&text)
-            .map_err(|error| KeyFileError::PeerList { path: path.into(), error })?;
-        Ok(peers.into())
-    }
-
-    /// Nobody.
-    #[must_use]
-    pub fn nobody() -> Self {
-        moorline_noise::Peers::nobody().into()
-    }
-
-    /// Whoever has a key, whichever it is.
-    #[must_use]
-    pub fn anyone() -> Self {
-        moorline_noise::Peers::anyone().into()
-    }
-
-    /// Whoever comes, with a key or without: what protocols without keys need.
-    #[must_use]
-    pub fn anonymous() -> Self {
-        moorline_noise::Peers::anonymous().into()
-    }
-
-    /// Adds one peer by its key.
-    #[must_use]
-    pub fn with(self, name: &str, key: PublicKey) -> Self {
-        Arc::unwrap_or_clone(self.inner).with(name, key).into()
-    }
-}
-
-impl From<moorline_noise::Peers> for Peers {
-    fn from(peers: moorline_noise::Peers) -> Self {
-        Self { inner: Arc::new(peers) }
-    }
-}
-
 impl KeyFileError {
-    fn io(what: &'static str, path: &Path, error: io::Error) -> Self {
+    pub(crate) fn io(what: &'static str, path: &Path, error: io::Error) -> Self {
         KeyFileError::Io { what, path: PathBuf::from(path), error }
     }
 }

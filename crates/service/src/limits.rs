@@ -57,3 +57,7 @@ pub const SLOW_READ_SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Answers of one turn from which they are written before its end.
 pub const EARLY_FLUSH_ANSWERS: usize = 8 * 1024;
+
+/// How often a service that listens looks whether its peer list has changed, and whether everybody
+/// inside is still on it: a change is followed within three looks, less than a second.
+pub const PEERS_LOOK: Duration = Duration::from_millis(250);

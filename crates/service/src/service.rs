@@ -25,8 +25,9 @@ use crate::doorway::Doorway;
 use crate::error::{Error, Result};
 use crate::handler::{Handle, HandleNow, OnPost, PostHandler, RequestHandler};
 use crate::handlers::{Handlers, Unhandled};
-use crate::keys::Peers;
 use crate::limits::CUT_WAIT;
+use crate::peers::Peers;
+use crate::revocation::Guests;
 use crate::tasks::Tasks;
 use crate::transport::{Transport, TransportRegistry};
 
@@ -42,6 +43,9 @@ pub(crate) struct Inner {
     pub(crate) protocols: ProtocolRegistry,
     pub(crate) transports: TransportRegistry,
     pub(crate) peers: Peers,
+    pub(crate) guests: Guests,
+    /// Whether the peer list is being followed: from the first listener on.
+    pub(crate) followed: AtomicBool,
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) doorway: Arc<Doorway>,
@@ -89,6 +93,8 @@ impl Service {
             protocols,
             transports,
             peers,
+            guests: Guests::default(),
+            followed: AtomicBool::new(false),
             handlers: Arc::default(),
             hub,
             doorway: Arc::default(),

@@ -82,6 +82,8 @@ pub struct Signals {
     pub drain: bool,
     /// The time for finishing is over.
     pub cut: bool,
+    /// The peer may not be here any more.
+    pub revoke: bool,
     /// What this side handles has changed.
     pub handlers: bool,
     /// Sealed bytes wait for the kernel.
@@ -346,6 +348,7 @@ impl Outbox {
         self.signals.cut |= signals.cut;
         self.signals.handlers |= signals.handlers;
         self.signals.wire |= signals.wire;
+        self.signals.revoke |= signals.revoke;
     }
 
     pub(crate) fn calls_len(&self) -> usize {

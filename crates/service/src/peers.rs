@@ -1,0 +1,156 @@
+//! Who gets in: a peer list that may change while it is used.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use moorline_noise::PublicKey;
+
+use crate::error::KeyFileError;
+
+/// Who gets a session. Nobody, unless said otherwise.
+///
+/// Clones are the same list: a change of one is a change of all, and takes effect on services that
+/// listen with it within a second, on open sessions, too.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    list: Arc<RwLock<List>>,
+    file: Option<Arc<Path>>,
+}
+
+#[derive(Debug)]
+struct List {
+    peers: Arc<moorline_noise::Peers>,
+    /// The file could not be read when it changed: nobody new gets in until it can.
+    broken: bool,
+}
+
+impl Peers {
+    /// Reads a peer list: a line `name public-key role=.. [not_after=..] [addr=..] [services=..]`
+    /// for each. Services that listen look at the file four times a second and follow its changes.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line of it is wrong; nobody gets in by half a list.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self, KeyFileError> {
+        let path = path.as_ref();
+        let peers = Self::of(read(path)?);
+        Ok(Self { file: Some(path.into()), ..peers })
+    }
+
+    /// Nobody.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self::of(moorline_noise::Peers::nobody())
+    }
+
+    /// Whoever has a key, whichever it is.
+    #[must_use]
+    pub fn anyone() -> Self {
+        Self::of(moorline_noise::Peers::anyone())
+    }
+
+    /// Whoever comes, with a key or without: what protocols without keys need.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::of(moorline_noise::Peers::anonymous())
+    }
+
+    /// A list with one peer more, by its key. It follows no file.
+    #[must_use]
+    pub fn with(self, name: &str, key: PublicKey) -> Self {
+        Self::of(moorline_noise::Peers::clone(&self.now()).with(name, key))
+    }
+
+    /// Puts what `other` holds now in the place of this list, for programs that keep their peers
+    /// elsewhere than in a file. Who is not on it any more loses its sessions within a second.
+    pub fn replace(&self, other: &Peers) {
+        let peers = other.now();
+        *self.list.write().unwrap_or_else(PoisonError::into_inner) = List { peers, broken: false };
+    }
+
+    fn of(peers: moorline_noise::Peers) -> Self {
+        let list = List { peers: Arc::new(peers), broken: false };
+        Self { list: Arc::new(RwLock::new(list)), file: None }
+    }
+
+    /// The list as it is for who knocks now.
+    pub(crate) fn now(&self) -> Arc<moorline_noise::Peers> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        if list.broken { Arc::default() } else { Arc::clone(&list.peers) }
+    }
+
+    /// The list as it is for who is inside: the last one that could be read.
+    pub(crate) fn for_sessions(&self) -> Arc<moorline_noise::Peers> {
+        Arc::clone(&self.list.read().unwrap_or_else(PoisonError::into_inner).peers)
+    }
+
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Reads the file again. What cannot be read lets nobody in, but throws nobody out: a list
+    /// that is wrong for a moment must not end a fleet's sessions.
+    pub(crate) fn reload(&self) -> Result<(), KeyFileError> {
+        let Some(path) = self.path() else { return Ok(()) };
+        let read = read(path);
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok(peers) => *list = List { peers: Arc::new(peers), broken: false },
+            Err(error) => {
+                list.broken = true;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self::nobody()
+    }
+}
+
+fn read(path: &Path) -> Result<moorline_noise::Peers, KeyFileError> {
+    let text = fs::read_to_string(path).map_err(|error| KeyFileError::io("read", path, error))?;
+    moorline_noise::Peers::parse(&text)
+        .map_err(|error| KeyFileError::PeerList { path: path.into(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> PublicKey {
+        crate::keys::Identity::generate().unwrap().public()
+    }
+
+    #[test]
+    fn a_list_that_breaks_lets_nobody_in_and_throws_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peers");
+        let key = key();
+        let line = format!("ada {} role=member\n", key.to_line());
+        fs::write(&path, &line).unwrap();
+        let peers = Peers::file(&path).unwrap();
+        let other = peers.clone();
+        assert!(other.now().admit(Some(&key), None, 0).is_ok());
+        fs::write(&path, "ada and so on").unwrap();
+        peers.reload().unwrap_err();
+        assert!(other.now().admit(Some(&key), None, 0).is_err());
+        assert!(other.for_sessions().admit(Some(&key), None, 0).is_ok());
+        fs::write(&path, &line).unwrap();
+        peers.reload().unwrap();
+        assert!(other.now().admit(Some(&key), None, 0).is_ok());
+    }
+
+    #[test]
+    fn a_list_can_be_replaced_while_it_is_used() {
+        let (peers, key) = (Peers::nobody(), key());
+        let used = peers.clone();
+        peers.replace(&Peers::nobody().with("ada", key));
+        assert!(used.now().admit(Some(&key), None, 0).is_ok());
+        peers.replace(&Peers::nobody());
+        assert!(used.now().admit(Some(&key), None, 0).is_err());
+    }
+}
