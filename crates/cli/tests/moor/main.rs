@@ -7,4 +7,5 @@
 mod by_hand;
 mod demo;
 mod keys;
+mod logs;
 mod programs;

@@ -73,10 +73,15 @@ impl Folder {
 
     /// `moor serve` at `url` with the server's key and the peer list.
     pub(crate) fn serve(&self, url: &str) -> Server {
+        Server::start(&mut self.serving(url))
+    }
+
+    /// The command that [`serve`](Self::serve) starts.
+    pub(crate) fn serving(&self, url: &str) -> Command {
         let mut command = moor(["serve", "--listen", url]);
         command.arg("--identity").arg(self.path("server.key"));
         command.arg("--peers").arg(self.path("peers"));
-        Server::start(&mut command)
+        command
     }
 
     /// `moor call` with the client's key.
