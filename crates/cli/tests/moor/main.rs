@@ -6,6 +6,8 @@
 
 mod by_hand;
 mod demo;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod keys;
 mod logs;
 mod programs;

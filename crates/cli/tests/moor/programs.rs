@@ -120,6 +120,10 @@ impl Server {
         server
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to stop, as ctrl-c does.
     pub(crate) fn interrupted(mut self) -> Ended {
         signal("INT", self.child.id());
