@@ -5,9 +5,9 @@
 mod scene;
 mod support;
 
-use moorline::{CloseReason, ErrorCode, Message};
+use moorline::{CloseReason, ErrorCode, Message, Settings};
 use moorline_protocol::{Body, Frame, Kind, MessageIndex, Meta, Registration};
-use scene::{Scene, post, request};
+use scene::{Scene, notes, post, request};
 use support::{Ask, Late, Nest, Note, RawPeer, Said, Score, run, within};
 use tokio::io::AsyncWriteExt;
 
@@ -224,8 +224,34 @@ fn a_number_in_use_or_above_the_limit_ends_the_session() {
     });
 }
 
+//= docs/PROTOCOL.md#8
 #[test]
-fn more_than_there_is_credit_for_ends_the_session() {
+fn a_flood_above_the_initiation_window_ends_its_session_alone() {
+    run(async {
+        let window = 64 * 1024;
+        let settings = Settings { initiation_window: window, ..Settings::default() };
+        let mut scene = Scene::with("msgpack", settings).await;
+        let (_, cost) = notes(1);
+        let fit = usize::try_from(window / cost).unwrap();
+        // In one record, so that there is no telling of more credit in between.
+        let mut peer = RawPeer::open(&scene.url).await;
+        for _ in 0..3 {
+            peer.say_bytes(&notes(fit).0).await;
+            for _ in 0..fit {
+                assert_eq!(scene.notes.next().await, 7);
+            }
+        }
+        scene.peer_goes_on(&mut peer).await;
+        let mut flood = RawPeer::open(&scene.url).await;
+        flood.say_bytes(&notes(fit + 1).0).await;
+        scene.verdict(flood, ErrorCode::FLOW).await;
+        assert_eq!(scene.notes.so_far().len(), fit, "what there was credit for was taken");
+        scene.peer_goes_on(&mut peer).await;
+    });
+}
+
+#[test]
+fn a_window_above_the_largest_ends_the_session() {
     on_both(async |mut scene| {
         let mut peer = RawPeer::open(&scene.url).await;
         peer.say(&[Frame::Credit { stream: 0, total: u64::MAX }]).await;

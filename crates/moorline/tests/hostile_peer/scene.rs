@@ -21,8 +21,13 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn set(protocol: &'static str) -> Self {
-        let wire = Wire::new("tcp", protocol);
         let settings = Settings { in_flight_max: 16, ..Settings::default() };
+        Self::with(protocol, settings).await
+    }
+
+    /// The same, where the server has these settings.
+    pub(crate) async fn with(protocol: &'static str, settings: Settings) -> Self {
+        let wire = Wire::new("tcp", protocol);
         let server = wire.builder().settings(settings).build().unwrap();
         let (tell, notes) = hear();
         server.on(move |_, note: Note| tell.send(note.number).unwrap());
@@ -60,6 +65,14 @@ impl Scene {
         assert_eq!(self.server.sessions().len(), 2);
         self.others_go_on().await;
     }
+}
+
+/// `count` posts of a note, byte by byte, and what one of them costs of the window.
+pub(crate) fn notes(count: usize) -> (Vec<u8>, u64) {
+    let index = MessageRegistry::process().unwrap().index_of::<Note>().unwrap();
+    let tid = u8::try_from(index.tid()).unwrap();
+    let unit = [0xc7, 0x05, 0x00, tid, 0x92, 0x07, 0xa1, b'x'];
+    (unit.repeat(count), unit.len() as u64 + 32)
 }
 
 /// The number of a type in a registry of the process, as every peer here has it.
