@@ -52,8 +52,13 @@ impl Knock {
 
 impl Door {
     pub(crate) async fn open() -> Self {
+        Self::with(HANDSHAKE_TIMEOUT).await
+    }
+
+    /// The same, where a handshake may take so long.
+    pub(crate) async fn with(handshake_timeout: Duration) -> Self {
         let wire = Wire::usual();
-        let server = wire.builder().handshake_timeout(HANDSHAKE_TIMEOUT).build().unwrap();
+        let server = wire.builder().handshake_timeout(handshake_timeout).build().unwrap();
         server.handle_now(|_, ask: Ask| Ok(Told { number: ask.number }));
         let (refused, _) = Heard::<AcceptFailed>::topic(&server, topic("msgpack", AcceptFailed));
         let client = wire.service();
