@@ -57,8 +57,8 @@ pub use moorline_protocol::{
     Settings, StreamMessage, link, register_message, register_protocol,
 };
 pub use moorline_service::{
-    Acceptor, Address, Context, Error, Identity, KeyFileError, Peers, Result, Service,
-    ServiceBuilder, Unhandled, transport,
+    Acceptor, Address, Context, Error, FirstContact, Identity, KeyFileError, KnownPeers, Peers,
+    Result, Service, ServiceBuilder, Unhandled, transport,
 };
 pub use moorline_session::{
     AcceptFailed, Call, CallError, CloseSubscription, ConnectFailed, Direction, Executed, Failure,

@@ -226,6 +226,9 @@ pub enum HandshakeFailure {
          than the address says, or does not accept our suite; its log tells which"
     )]
     NotLetIn,
+    /// The peer has a key that nobody here trusts.
+    #[error("the peer has a key that is not known here and was not trusted")]
+    NotTrusted,
     /// No answer in time.
     #[error("no answer to the handshake in time (knob: `handshake_timeout`)")]
     Timeout,

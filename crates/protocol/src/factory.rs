@@ -19,7 +19,7 @@ pub trait ProtocolFactory: Send + Sync {
     /// `Peers::anonymous()`, spelled out.
     fn authenticates(&self) -> bool;
 
-    /// The side that dials. `remote` is the key pinned in the address.
+    /// The side that dials. `remote` says how the peer is to be verified.
     ///
     /// # Errors
     /// Something this protocol needs is missing from the configuration or the address.
@@ -27,7 +27,7 @@ pub trait ProtocolFactory: Send + Sync {
         &self,
         local: Arc<Local>,
         handled: HandledTypes,
-        remote: Option<PublicKey>,
+        remote: Remote,
     ) -> Result<Box<dyn Protocol>, SetupError>;
 
     /// The side that listens.
@@ -40,6 +40,23 @@ pub trait ProtocolFactory: Send + Sync {
         handled: HandledTypes,
         admission: Box<dyn Admission>,
     ) -> Result<Box<dyn Protocol>, SetupError>;
+}
+
+/// How who dials knows whom it reaches.
+pub enum Remote {
+    /// It does not: only protocols that verify nobody can be dialed like this.
+    Unverified,
+    /// By the key in the address, or one that was trusted before.
+    Pinned(PublicKey),
+    /// By asking about whatever key the peer proves to have, with a suite of pattern XX, which a
+    /// listener must accept (PROTOCOL 2). Refused, nothing of ours but an ephemeral key was sent.
+    Asked(Box<dyn Admission>),
+}
+
+impl From<Option<PublicKey>> for Remote {
+    fn from(key: Option<PublicKey>) -> Self {
+        key.map_or(Remote::Unverified, Remote::Pinned)
+    }
 }
 
 /// Why a protocol cannot be used as configured. It says which knob to turn.

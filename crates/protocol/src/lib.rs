@@ -100,7 +100,7 @@
 //! let msgpack = msgpack.find("msgpack")?;
 //! let handled = HandledTypes::new();
 //! let anyone = Box::new(List(Peers::anyone()));
-//! let mut dialer = end(&ours, msgpack.initiator(ours.clone(), handled.clone(), key)?)?;
+//! let mut dialer = end(&ours, msgpack.initiator(ours.clone(), handled.clone(), key.into())?)?;
 //! let mut listener = end(&theirs, msgpack.responder(theirs.clone(), handled, anyone)?)?;
 //!
 //! let mut seen = Vec::new();
@@ -167,7 +167,7 @@ pub use closed::{
 };
 pub use code::ErrorCode;
 pub use dictionary::{HandledTypes, PeerTypes};
-pub use factory::{ProtocolEntry, ProtocolFactory, ProtocolRegistry, SetupError};
+pub use factory::{ProtocolEntry, ProtocolFactory, ProtocolRegistry, Remote, SetupError};
 pub use format::Format;
 pub use frame::{Body, Frame, Kind, Meta, Refused, RefusedKind, Unsupported};
 pub use message::{Message, MessageFamily, NoError, Request, StreamMessage};

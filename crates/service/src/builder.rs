@@ -12,9 +12,10 @@ use moorline_session::Hub;
 
 use crate::error::Result;
 use crate::keys::Identity;
+use crate::known_peers::KnownPeers;
 use crate::limits;
 use crate::peers::Peers;
-use crate::service::{Patience, Service};
+use crate::service::{Parts, Patience, Service};
 use crate::transport::{Transport, TransportRegistry};
 
 /// Collects what a [`Service`] needs. Everything has a default; the one for peers is nobody.
@@ -22,6 +23,7 @@ use crate::transport::{Transport, TransportRegistry};
 pub struct ServiceBuilder {
     identity: Option<Identity>,
     peers: Peers,
+    known_peers: Option<KnownPeers>,
     realm: String,
     suites: Suites,
     settings: Settings,
@@ -39,6 +41,7 @@ impl Default for ServiceBuilder {
         Self {
             identity: None,
             peers: Peers::nobody(),
+            known_peers: None,
             realm: String::new(),
             suites: Suites::default(),
             settings: Settings::default(),
@@ -63,6 +66,13 @@ impl ServiceBuilder {
     /// Who gets in where we listen. Default: nobody.
     pub fn peers(mut self, peers: Peers) -> Self {
         self.peers = peers;
+        self
+    }
+
+    /// Trust on first use for addresses without a key: the key that was trusted before counts, a
+    /// new one is asked about. The listener must accept a suite of pattern XX for being asked.
+    pub fn known_peers(mut self, known: KnownPeers) -> Self {
+        self.known_peers = Some(known);
         self
     }
 
@@ -186,8 +196,16 @@ impl ServiceBuilder {
             agent: self.agent,
         };
         let hub = Hub::new(self.sessions_max, self.settings.timeout);
-        let parts = (local, protocols, self.transports, self.peers, hub);
-        Ok(Service::assemble(parts, self.outbox_bytes, self.patience))
+        Ok(Service::assemble(Parts {
+            local,
+            protocols,
+            transports: self.transports,
+            peers: self.peers,
+            known_peers: self.known_peers,
+            hub,
+            outbox_bytes: self.outbox_bytes,
+            patience: self.patience,
+        }))
     }
 }
 

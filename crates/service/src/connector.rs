@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use moorline_protocol::ProtocolFactory;
+use moorline_noise::PublicKey;
+use moorline_protocol::{CloseReason, HandledTypes, HandshakeFailure, ProtocolFactory, Remote};
 use moorline_session::{ConnectFailed, Direction, SessionRef};
 
 use crate::address::Address;
 use crate::connection::Fresh;
 use crate::error::{Error, Result};
+use crate::known_peers::{FirstContact, KnownPeers, Learn};
 use crate::service::Inner;
 use crate::transport::{Connection, Transport};
 
@@ -18,45 +20,97 @@ pub(crate) async fn connect(
     transport: Arc<dyn Transport>,
     factory: Arc<dyn ProtocolFactory>,
 ) -> Result<SessionRef> {
-    let name = factory.name();
-    let result = connect_once(&inner, &address, &*transport, &*factory).await;
+    let dial = Dial { inner: &inner, address, transport: &*transport, factory: &*factory };
+    let result = dial.connect().await;
     if let Err(error) = &result {
         let reason = error.to_string().into();
-        let address = address.to_string().into();
-        inner.hub.publish(name, ConnectFailed { address, reason });
+        let address = dial.address.to_string().into();
+        inner.hub.publish(factory.name(), ConnectFailed { address, reason });
     }
     result
 }
 
-async fn connect_once(
-    inner: &Arc<Inner>,
-    address: &Address,
-    transport: &dyn Transport,
-    factory: &dyn ProtocolFactory,
-) -> Result<SessionRef> {
-    let handled = inner.handlers.snapshot().handled.clone();
-    let protocol = factory.initiator(Arc::clone(&inner.local), handled.clone(), address.key)?;
-    let connection = dial(inner, address, transport).await?;
-    let mut fresh =
-        Fresh::new(inner, connection, protocol, factory.name(), Direction::Connected, handled);
-    let refused = |reason| Error::Handshake { url: address.to_string(), reason };
-    let opened = fresh.open().await.map_err(refused)?;
-    if inner.is_stopped() {
-        return Err(Error::ShutDown);
-    }
-    fresh
-        .start(inner, *opened)
-        .map_err(|full| Error::Connect { url: address.to_string(), error: io::Error::other(full) })
+/// One address on its way to a session.
+struct Dial<'a> {
+    inner: &'a Arc<Inner>,
+    address: Address,
+    transport: &'a dyn Transport,
+    factory: &'a dyn ProtocolFactory,
 }
 
-async fn dial(inner: &Inner, address: &Address, transport: &dyn Transport) -> Result<Connection> {
-    let dialing = transport.connect(address.clone());
-    let result = match tokio::time::timeout(inner.patience.connect, dialing).await {
-        Ok(result) => result,
-        Err(_) => Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer in {:?} (knob: `connect_timeout`)", inner.patience.connect),
-        )),
-    };
-    result.map_err(|error| Error::Connect { url: address.to_string(), error })
+impl Dial<'_> {
+    async fn connect(&self) -> Result<SessionRef> {
+        match &self.inner.known_peers {
+            Some(known) if self.address.key.is_none() && self.factory.authenticates() => {
+                self.connect_known(known).await
+            }
+            _ => self.connect_once(self.address.key.into()).await,
+        }
+    }
+
+    /// The address has no key: the one that was trusted before counts, or one that is trusted now.
+    async fn connect_known(&self, known: &KnownPeers) -> Result<SessionRef> {
+        let Some(key) = known.find(&self.address)? else {
+            let key = self.learn().await?;
+            let contact = FirstContact { address: self.address.clone(), key };
+            if !known.trust(contact).await? {
+                return Err(Error::NotTrusted { url: self.address.to_string(), key });
+            }
+            return self.connect_once(Remote::Pinned(key)).await;
+        };
+        let result = self.connect_once(Remote::Pinned(key)).await;
+        if let Err(Error::Handshake { .. }) = &result
+            && let Ok(now) = self.learn().await
+            && now != key
+        {
+            let (url, file) = (self.address.to_string(), known.path().to_path_buf());
+            return Err(Error::KeyChanged { url, file, known: key, now });
+        }
+        result
+    }
+
+    /// Which key the peer proves to have. No session comes of it.
+    async fn learn(&self) -> Result<PublicKey> {
+        let learn = Learn::default();
+        let mut fresh = self.fresh(Remote::Asked(Box::new(learn.clone()))).await?;
+        match (fresh.open().await, learn.key()) {
+            (Err(CloseReason::HandshakeFailed(HandshakeFailure::NotTrusted)), Some(key)) => Ok(key),
+            (Err(reason), _) => Err(Error::Handshake { url: self.address.to_string(), reason }),
+            (Ok(_), _) => unreachable!("a peer that is only asked for its key is refused"),
+        }
+    }
+
+    async fn connect_once(&self, remote: Remote) -> Result<SessionRef> {
+        let inner = self.inner;
+        let mut fresh = self.fresh(remote).await?;
+        let refused = |reason| Error::Handshake { url: self.address.to_string(), reason };
+        let opened = fresh.open().await.map_err(refused)?;
+        if inner.is_stopped() {
+            return Err(Error::ShutDown);
+        }
+        fresh.start(inner, *opened).map_err(|full| Error::Connect {
+            url: self.address.to_string(),
+            error: io::Error::other(full),
+        })
+    }
+
+    /// A connection that has said nothing yet.
+    async fn fresh(&self, remote: Remote) -> Result<Fresh> {
+        let handled: HandledTypes = self.inner.handlers.snapshot().handled.clone();
+        let local = Arc::clone(&self.inner.local);
+        let protocol = self.factory.initiator(local, handled.clone(), remote)?;
+        let connection = self.dial().await?;
+        let (name, direction) = (self.factory.name(), Direction::Connected);
+        Ok(Fresh::new(self.inner, connection, protocol, name, direction, handled))
+    }
+
+    async fn dial(&self) -> Result<Connection> {
+        let time = self.inner.patience.connect;
+        let dialing = self.transport.connect(self.address.clone());
+        let result = tokio::time::timeout(time, dialing).await.unwrap_or_else(|_elapsed| {
+            let text = format!("no answer in {time:?} (knob: `connect_timeout`)");
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        });
+        result.map_err(|error| Error::Connect { url: self.address.to_string(), error })
+    }
 }

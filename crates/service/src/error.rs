@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use moorline_noise::PublicKey;
 use moorline_protocol::{CloseReason, RegistryError, SettingOutOfBounds, SetupError};
 use moorline_session::{CallError, SendError};
 
@@ -74,6 +75,34 @@ pub enum Error {
         /// Why.
         reason: CloseReason,
     },
+    /// The address has no key in it, and the one the peer has was not trusted.
+    #[error(
+        "{url} has key {}, which is not known here and was not trusted; compare the fingerprint by \
+         another way, then dial with the key in the address",
+        key.fingerprint()
+    )]
+    NotTrusted {
+        /// Where.
+        url: String,
+        /// The key that answers there.
+        key: PublicKey,
+    },
+    /// The peer has another key than the one that was trusted.
+    #[error(
+        "{url} has key {} now, and had {} before: somebody else answers there, or its key was \
+         changed; if you know that it was, remove its line from {}",
+        now.fingerprint(), known.fingerprint(), file.display()
+    )]
+    KeyChanged {
+        /// Where.
+        url: String,
+        /// Where the known keys stand.
+        file: PathBuf,
+        /// The key that was trusted.
+        known: PublicKey,
+        /// The key that answers there.
+        now: PublicKey,
+    },
     /// A message was not accepted for sending.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -143,6 +172,14 @@ pub enum KeyFileError {
         path: PathBuf,
         /// What is wrong with it.
         error: moorline_noise::KeyError,
+    },
+    /// A line of the known peers is no address and key.
+    #[error("{}, line {line}: not an address and a public key", path.display())]
+    KnownPeers {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
     },
     /// It is no peer list.
     #[error("{}: {error}", path.display())]

@@ -25,6 +25,7 @@ use crate::doorway::Doorway;
 use crate::error::{Error, Result};
 use crate::handler::{Handle, HandleNow, OnPost, PostHandler, RequestHandler};
 use crate::handlers::{Handlers, Unhandled};
+use crate::known_peers::KnownPeers;
 use crate::limits::CUT_WAIT;
 use crate::peers::Peers;
 use crate::revocation::Guests;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) protocols: ProtocolRegistry,
     pub(crate) transports: TransportRegistry,
     pub(crate) peers: Peers,
+    pub(crate) known_peers: Option<KnownPeers>,
     pub(crate) guests: Guests,
     /// Whether the peer list is being followed: from the first listener on.
     pub(crate) followed: AtomicBool,
@@ -78,7 +80,17 @@ pub(crate) struct Patience {
 /// Where to, over what, and in which protocol.
 type Way = (Address, Arc<dyn Transport>, Arc<dyn ProtocolFactory>);
 
-type Parts = (Local, ProtocolRegistry, TransportRegistry, Peers, Arc<Hub>);
+/// What a builder hands over.
+pub(crate) struct Parts {
+    pub(crate) local: Local,
+    pub(crate) protocols: ProtocolRegistry,
+    pub(crate) transports: TransportRegistry,
+    pub(crate) peers: Peers,
+    pub(crate) known_peers: Option<KnownPeers>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) outbox_bytes: usize,
+    pub(crate) patience: Patience,
+}
 
 impl Service {
     /// Starts to describe a service.
@@ -86,13 +98,15 @@ impl Service {
         ServiceBuilder::default()
     }
 
-    pub(crate) fn assemble(parts: Parts, outbox_bytes: usize, patience: Patience) -> Self {
-        let (local, protocols, transports, peers, hub) = parts;
+    pub(crate) fn assemble(parts: Parts) -> Self {
+        let Parts { local, protocols, transports, peers, known_peers, hub, .. } = parts;
+        let Parts { outbox_bytes, patience, .. } = parts;
         let inner = Inner {
             local: Arc::new(local),
             protocols,
             transports,
             peers,
+            known_peers,
             guests: Guests::default(),
             followed: AtomicBool::new(false),
             handlers: Arc::default(),

@@ -97,7 +97,7 @@
 //! # let handled = HandledTypes::new().with_any(true);
 //! # let (plain, admission) = (Msgpack::plain(), Box::new(Anybody));
 //! # let mut protocols = [
-//! #     plain.initiator(Arc::clone(&local), handled.clone(), None)?,
+//! #     plain.initiator(Arc::clone(&local), handled.clone(), None.into())?,
 //! #     plain.responder(Arc::clone(&local), handled.clone(), admission)?,
 //! # ];
 //! # let mut wires = [SendBuffer::new(&local.blocks), SendBuffer::new(&local.blocks)];

@@ -67,7 +67,7 @@ impl RawPeer {
             None => (Msgpack::plain(), None),
         };
         let handled = HandledTypes::new().with_any(true);
-        let mut protocol = factory.initiator(Arc::clone(&local), handled, key).unwrap();
+        let mut protocol = factory.initiator(Arc::clone(&local), handled, key.into()).unwrap();
         let input = local.recv.acquire(2_048).unwrap();
         let mut out = SendBuffer::new(&local.blocks);
         protocol.start(Instant::now(), &mut out).unwrap();

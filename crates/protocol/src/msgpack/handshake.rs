@@ -10,6 +10,7 @@ use super::preamble::{CAPS_LEN, Caps, PREAMBLE_LEN, Preamble, SUITE_NONE};
 use super::unit::{self, Header, Op};
 use crate::closed::{CloseReason, HandshakeFailure, HandshakeRefusal};
 use crate::dictionary::HandledTypes;
+use crate::factory::Remote;
 use crate::pending::Pending;
 use crate::settings::{Admission, Local};
 
@@ -154,14 +155,15 @@ fn foreign(bytes: &[u8]) -> Option<HandshakeRefusal> {
 }
 
 impl Shaking {
-    pub(super) fn initiator(
-        side: Side,
-        suite: u8,
-        remote: Option<PublicKey>,
-    ) -> Result<Self, HandshakeError> {
+    pub(super) fn initiator(side: Side, suite: u8, remote: Remote) -> Result<Self, HandshakeError> {
         let preamble = Preamble::ours(suite);
-        let exchange = Exchange::new(Role::Initiator, &preamble, &side.local, remote)?;
-        let (first, peer) = (true, PeerSoFar::default());
+        let (key, admission) = match remote {
+            Remote::Unverified => (None, None),
+            Remote::Pinned(key) => (Some(key), None),
+            Remote::Asked(admission) => (None, Some(admission)),
+        };
+        let exchange = Exchange::new(Role::Initiator, &preamble, &side.local, key)?;
+        let (first, peer) = (true, PeerSoFar { admission, ..PeerSoFar::default() });
         Ok(Self { side, preamble, exchange, first, entered: None, peer })
     }
 
@@ -227,7 +229,7 @@ impl Shaking {
         let PeerSoFar { admission, listed, .. } = &mut self.peer;
         let mut refused: Option<(PublicKey, Refusal)> = None;
         let read = self.exchange.read(message, &mut |key| {
-            // Who dials pins a key, and asks no list.
+            // Who dials has pinned a key, or asks about it.
             let Some(admission) = admission else { return true };
             match admission.admit(Some(key)) {
                 Ok(peer) => *listed = Some(peer),
@@ -237,9 +239,10 @@ impl Shaking {
         });
         match (read, refused) {
             (Ok(caps), _) => Ok(caps),
-            (Err(_), Some((key, refusal))) => {
-                Err(HandshakeRefusal::NotAdmitted { key: Some(key), refusal }.into())
-            }
+            (Err(_), Some((key, refusal))) => Err(match self.side.role {
+                Role::Initiator => CloseReason::HandshakeFailed(HandshakeFailure::NotTrusted),
+                Role::Responder => HandshakeRefusal::NotAdmitted { key: Some(key), refusal }.into(),
+            }),
             (Err(_), None) => Err(self.failed(Fault::Crypto)),
         }
     }

@@ -36,13 +36,13 @@ pub(crate) mod walk;
 
 use std::sync::Arc;
 
-use moorline_noise::{PublicKey, Role, Suite};
+use moorline_noise::{Role, Suite};
 
 use self::connection::Connection;
 use self::handshake::{Listening, Shaking, Side};
 use self::preamble::SUITE_NONE;
 use crate::dictionary::HandledTypes;
-use crate::factory::{ProtocolFactory, SetupError};
+use crate::factory::{ProtocolFactory, Remote, SetupError};
 use crate::seam::Protocol;
 use crate::settings::{Admission, Local};
 
@@ -76,21 +76,30 @@ impl Msgpack {
     }
 
     /// The suite to dial with, and whether configuration and address have what it needs.
-    fn suite(self, local: &Local, remote: Option<&PublicKey>) -> Result<Suite, SetupError> {
+    fn suite(self, local: &Local, remote: &Remote) -> Result<Suite, SetupError> {
         let suite = local.suites.for_dialing();
         let own = local.identity.as_ref().map(|identity| identity.public());
         if suite.initiator_has_key() && own.is_none() {
             return Err(SetupError::NoIdentity(self.name()));
         }
-        // Suites of pattern XX could do without, but then anybody could answer: nobody is trusted
-        // on first use unless somebody was asked, and there is no way to ask yet.
-        if remote.is_none() {
-            return Err(SetupError::NoRemoteKey(self.name()));
+        match remote {
+            // Suites of pattern XX could do without, but then anybody could answer.
+            Remote::Unverified => Err(SetupError::NoRemoteKey(self.name())),
+            Remote::Pinned(key) if own.as_ref() == Some(key) => Err(SetupError::OwnKey),
+            Remote::Pinned(_) => Ok(suite),
+            Remote::Asked(_) if own.is_none() => Err(SetupError::NoIdentity(self.name())),
+            Remote::Asked(_) => Ok(first_use(suite)),
         }
-        if own.is_some() && own.as_ref() == remote {
-            return Err(SetupError::OwnKey);
-        }
-        Ok(suite)
+    }
+}
+
+/// The suite of pattern XX with the same ciphers: the only pattern in which both sides can show
+/// keys that the other has never seen.
+fn first_use(suite: Suite) -> Suite {
+    match suite {
+        Suite::IkHfsChaCha | Suite::XxHfsChaCha | Suite::NkHfsChaCha => Suite::XxHfsChaCha,
+        Suite::IkHfsAes | Suite::XxHfsAes | Suite::NkHfsAes => Suite::XxHfsAes,
+        _ => Suite::Xx,
     }
 }
 
@@ -107,14 +116,12 @@ impl ProtocolFactory for Msgpack {
         &self,
         local: Arc<Local>,
         handled: HandledTypes,
-        remote: Option<PublicKey>,
+        remote: Remote,
     ) -> Result<Box<dyn Protocol>, SetupError> {
-        let suite = if self.sealed {
-            self.suite(&local, remote.as_ref())?.id()
-        } else if remote.is_some() {
-            return Err(SetupError::KeyUnused(self.name()));
-        } else {
-            SUITE_NONE
+        let suite = match &remote {
+            remote if self.sealed => self.suite(&local, remote)?.id(),
+            Remote::Unverified => SUITE_NONE,
+            _ => return Err(SetupError::KeyUnused(self.name())),
         };
         let side = Side::new(local, Role::Initiator, handled);
         let shaking = Shaking::initiator(side, suite, remote).map_err(SetupError::Handshake)?;

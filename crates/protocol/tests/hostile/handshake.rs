@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use moorline_buffers::RecvPool;
-use moorline_noise::{Peers, Refusal, Suite, Suites};
+use moorline_noise::{Peers, PublicKey, Refusal, Suite, Suites};
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{
     CloseReason, Ending, ErrorCode, HandshakeFailure, HandshakeRefusal, Local, Protocol,
@@ -332,8 +332,9 @@ fn who_has_no_key_gets_in_only_where_that_is_spelled_out() {
 #[test]
 fn our_own_key_is_no_peer() {
     let own = local(1).identity.unwrap().public();
-    let made =
-        Msgpack::sealed().initiator(local(1).into(), handled(&local(1)), Some(own)).map(drop);
+    let made = Msgpack::sealed()
+        .initiator(local(1).into(), handled(&local(1)), Some(own).into())
+        .map(drop);
     assert_eq!(made, Err(SetupError::OwnKey));
 }
 
@@ -361,9 +362,9 @@ fn what_is_missing_from_the_configuration_is_said_before_the_first_byte() {
     let sealed = Msgpack::sealed();
     let nobody = || Local { identity: None, ..local(1) };
     let key = local(2).identity.unwrap().public();
-    let dial = |local: Local, remote| {
+    let dial = |local: Local, remote: Option<PublicKey>| {
         let handled = handled(&local);
-        sealed.initiator(local.into(), handled, remote).map(drop)
+        sealed.initiator(local.into(), handled, remote.into()).map(drop)
     };
     assert_eq!(dial(local(1), None), Err(SetupError::NoRemoteKey("msgpack")));
     let xx = Local { suites: Suites::only(&[Suite::Xx]), ..local(1) };
@@ -372,7 +373,7 @@ fn what_is_missing_from_the_configuration_is_said_before_the_first_byte() {
     let admission = Box::new(crate::support::List(Peers::nobody()));
     let listening = sealed.responder(nobody().into(), handled(&nobody()), admission).map(drop);
     assert_eq!(listening, Err(SetupError::NoIdentity("msgpack")));
-    let plain = Msgpack::plain().initiator(nobody().into(), handled(&nobody()), Some(key));
+    let plain = Msgpack::plain().initiator(nobody().into(), handled(&nobody()), Some(key).into());
     assert_eq!(plain.map(drop), Err(SetupError::KeyUnused("msgpack-plain")));
 }
 

@@ -123,7 +123,7 @@ impl End {
         now: Instant,
     ) -> Self {
         let local = Arc::new(local);
-        let made = factory.initiator(Arc::clone(&local), handled(&local), remote);
+        let made = factory.initiator(Arc::clone(&local), handled(&local), remote.into());
         Self::new(made.unwrap(), local, now)
     }
 

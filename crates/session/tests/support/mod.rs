@@ -165,7 +165,7 @@ pub(crate) fn links(settings: [Settings; 2], now: Instant) -> [Link; 2] {
     let [dialer, listener] = settings.map(local);
     let (here, there) = (everything(&dialer), everything(&listener));
     let protocols = [
-        Msgpack::plain().initiator(Arc::clone(&dialer), here, None).unwrap(),
+        Msgpack::plain().initiator(Arc::clone(&dialer), here, None.into()).unwrap(),
         Msgpack::plain().responder(Arc::clone(&listener), there, Box::new(Anybody)).unwrap(),
     ];
     let mut links = [dialer, listener].into_iter().zip(protocols).map(|(local, protocol)| {
