@@ -20,11 +20,7 @@ async fn listener(identity: &Identity, at: &str) -> (Service, String) {
 }
 
 fn client(known: KnownPeers) -> Service {
-    Service::builder()
-        .identity(Identity::generate().unwrap())
-        .known_peers(known)
-        .build()
-        .unwrap()
+    Service::builder().identity(Identity::generate().unwrap()).known_peers(known).build().unwrap()
 }
 
 #[test]

@@ -46,6 +46,10 @@ fn a_replayed_first_message_displaces_nobody() {
             let closed = door.refuses(Knock::saying(&hello), "replayed").await;
             assert!(closed < begun + 5 * HANDSHAKE_TIMEOUT);
         }
+        // Neither does one that was changed behind the ephemeral key, nor is the original harmed.
+        let mut forged = hello.clone();
+        forged[1_000] ^= 1;
+        door.refuses_one_of(Knock::saying(&forged), &["crypto"]).await;
         let mut original = original.opened().await;
         // Once it has its session a copy is answered, which nobody but the original could use.
         for _ in 0..2 {
@@ -57,6 +61,29 @@ fn a_replayed_first_message_displaces_nobody() {
         original.say(&[Frame::Close { code: ErrorCode(0), message: "".into() }]).await;
         assert!(matches!(original.hear().await, Said::Close(..)));
         drop(original);
+        door.close().await;
+    });
+}
+
+/// Whoever sees a first message can send another one with the same ephemeral key ahead of it.
+#[test]
+fn a_forged_first_message_does_not_keep_the_genuine_one_out() {
+    run(async {
+        let door = Door::open().await;
+        for _ in 0..5 {
+            let mut genuine = RawPeer::dial(&door.url).await;
+            let hello = genuine.take_out();
+            let mut forged = hello.clone();
+            *forged.last_mut().unwrap() ^= 1;
+            let forgeries = (0..16).map(|_| door.refuses(Knock::saying(&forged), "crypto"));
+            let shaken = async {
+                genuine.stream.write_all(&hello).await.unwrap();
+                genuine.shake().await;
+            };
+            tokio::join!(strangers::at_once(forgeries), shaken);
+            drop(genuine);
+            door.next_cause().await;
+        }
         door.close().await;
     });
 }

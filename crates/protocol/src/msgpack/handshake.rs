@@ -213,11 +213,12 @@ impl Shaking {
         }
         input.mark_opened(len);
         let message = &input.take(len)[header.header_len + before_len..];
+        let caps = self.read_message(message)?;
+        // Not before it is verified: a forged message must not keep the genuine one out.
         if self.first && matches!(self.exchange, Exchange::Noise(_)) {
             let entered = self.side.local.pending.enter(message);
             self.entered = Some(entered.ok_or(HandshakeRefusal::Replayed)?);
         }
-        let caps = self.read_message(message)?;
         if let Some(caps) = caps {
             self.peer.caps = Some(self.check_caps(&caps)?);
         }
