@@ -101,16 +101,40 @@ impl Peers {
         from: Option<IpAddr>,
         now_unix: u64,
     ) -> Result<Peer, Refusal> {
+        let entry = self.entry(key, from, now_unix)?;
+        Ok(match (entry, key) {
+            (Some(entry), _) => entry.peer.clone(),
+            (None, Some(key)) => Peer::unlisted(&key.fingerprint().to_string()),
+            (None, None) => Peer::unlisted("anonymous"),
+        })
+    }
+
+    /// The same question about somebody who is inside already. Nothing is allocated for it.
+    ///
+    /// # Errors
+    /// Why not any more.
+    pub fn check(
+        &self,
+        key: Option<&PublicKey>,
+        from: Option<IpAddr>,
+        now_unix: u64,
+    ) -> Result<(), Refusal> {
+        self.entry(key, from, now_unix).map(drop)
+    }
+
+    /// The line that lets this key in, or `None` for who is let in without one.
+    fn entry(
+        &self,
+        key: Option<&PublicKey>,
+        from: Option<IpAddr>,
+        now_unix: u64,
+    ) -> Result<Option<&Entry>, Refusal> {
         let Some(key) = key else {
-            return if self.keyless {
-                Ok(Peer::unlisted("anonymous"))
-            } else {
-                Err(Refusal::NoKey)
-            };
+            return if self.keyless { Ok(None) } else { Err(Refusal::NoKey) };
         };
         match self.listed.get(key) {
-            Some(entry) => entry.admit(from, now_unix),
-            None if self.unlisted => Ok(Peer::unlisted(&key.fingerprint().to_string())),
+            Some(entry) => entry.check(from, now_unix).map(|()| Some(entry)),
+            None if self.unlisted => Ok(None),
             None => Err(Refusal::NotListed),
         }
     }
@@ -129,7 +153,7 @@ impl Peers {
 }
 
 impl Entry {
-    fn admit(&self, from: Option<IpAddr>, now_unix: u64) -> Result<Peer, Refusal> {
+    fn check(&self, from: Option<IpAddr>, now_unix: u64) -> Result<(), Refusal> {
         if self.not_after.is_some_and(|last| now_unix > last) {
             return Err(Refusal::Expired);
         }
@@ -137,7 +161,7 @@ impl Entry {
         if !self.networks.is_empty() && !self.networks.iter().any(allowed) {
             return Err(Refusal::Address);
         }
-        Ok(self.peer.clone())
+        Ok(())
     }
 }
 

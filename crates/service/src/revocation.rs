@@ -106,7 +106,7 @@ fn reload(inner: &Inner) {
 /// Ends the sessions of who would not get in now: removed, expired, or from elsewhere than allowed.
 fn revoke(inner: &Inner) {
     let (list, now) = (inner.peers.for_sessions(), unix_now());
-    for id in inner.guests.unwelcome(|key, ip| list.admit(key, ip, now).is_ok()) {
+    for id in inner.guests.unwelcome(|key, ip| list.check(key, ip, now).is_ok()) {
         if let Some(session) = inner.hub.acquire(id) {
             tracing::warn!(%id, "the peer is no longer on the list: its session ends");
             session.signal(Signals { revoke: true, ..Signals::default() });
