@@ -51,7 +51,7 @@
 
 #![forbid(unsafe_code)]
 
-pub use moorline_noise::{Fingerprint, PublicKey, Suite, Suites};
+pub use moorline_noise::{Fingerprint, PeersError, PublicKey, Suite, Suites};
 pub use moorline_protocol::{
     CloseReason, ErrorCode, Farewell, Message, MessageFamily, MessageRegistry, NoError, Request,
     Settings, StreamMessage, link, register_message, register_protocol,

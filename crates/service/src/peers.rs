@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use moorline_noise::PublicKey;
+use moorline_noise::{PeersError, PublicKey, Refusal};
 
 use crate::error::KeyFileError;
 
@@ -37,6 +38,14 @@ impl Peers {
         Ok(Self { file: Some(path.into()), ..peers })
     }
 
+    /// Reads a peer list from text: what [`file`](Self::file) reads, without a file to follow.
+    ///
+    /// # Errors
+    /// The first line that is wrong, and how.
+    pub fn parse(text: &str) -> Result<Self, PeersError> {
+        Ok(Self::of(moorline_noise::Peers::parse(text)?))
+    }
+
     /// Nobody.
     #[must_use]
     pub fn nobody() -> Self {
@@ -66,6 +75,25 @@ impl Peers {
     pub fn replace(&self, other: &Peers) {
         let peers = other.now();
         *self.list.write().unwrap_or_else(PoisonError::into_inner) = List { peers, broken: false };
+    }
+
+    /// How many keys are listed. A list that could not be read when it changed has none.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.now().len()
+    }
+
+    /// Whether no key is listed; somebody may get in all the same, see [`anyone`](Self::anyone).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.now().is_empty()
+    }
+
+    /// Whether `key` is listed and its `not_after` will have passed at this time.
+    #[must_use]
+    pub fn is_expired_at(&self, key: &PublicKey, time: SystemTime) -> bool {
+        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.now().admit(Some(key), None, seconds) == Err(Refusal::Expired)
     }
 
     fn of(peers: moorline_noise::Peers) -> Self {
@@ -152,5 +180,18 @@ mod tests {
         assert!(used.now().admit(Some(&key), None, 0).is_ok());
         peers.replace(&Peers::nobody());
         assert!(used.now().admit(Some(&key), None, 0).is_err());
+    }
+
+    #[test]
+    fn a_list_from_text_tells_how_many_are_on_it_and_who_has_expired() {
+        let [ada, bob] = [(); 2].map(|()| key());
+        let text = format!("ada {ada} role=member not_after=1970-01-02\nbob {bob} role=member\n");
+        let peers = Peers::parse(&text).unwrap();
+        assert_eq!((peers.len(), peers.is_empty(), Peers::nobody().is_empty()), (2, false, true));
+        let day = |days: u64| UNIX_EPOCH + std::time::Duration::from_secs(days * 86_400);
+        assert!(!peers.is_expired_at(&ada, day(1)));
+        assert!(peers.is_expired_at(&ada, day(2)));
+        assert!(!peers.is_expired_at(&bob, day(1_000_000)));
+        assert_eq!(Peers::parse(&format!("{text}\ncarl")).unwrap_err().line, 4);
     }
 }
