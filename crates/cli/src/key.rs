@@ -7,6 +7,7 @@ use moorline::{Identity, KeyFileError};
 
 use crate::exit::Exit;
 use crate::output::{print, tell};
+use crate::rotate;
 
 #[derive(Subcommand)]
 pub(crate) enum KeyCommand {
@@ -25,6 +26,13 @@ pub(crate) enum KeyCommand {
         /// A key file.
         file: PathBuf,
     },
+    /// Put a new key in the place of FILE and keep the old one as FILE.old, which must not exist.
+    /// Prints the old and the new public key; says in which order to go on, so that nobody is
+    /// locked out.
+    Rotate {
+        /// A key file.
+        file: PathBuf,
+    },
 }
 
 pub(crate) fn run(command: &KeyCommand) -> Result<(), Exit> {
@@ -37,6 +45,7 @@ pub(crate) fn run(command: &KeyCommand) -> Result<(), Exit> {
             Ok(())
         }
         KeyCommand::Fingerprint { file } => print(&load(file)?.public().fingerprint().to_string()),
+        KeyCommand::Rotate { file } => rotate::run(file),
     }
 }
 
@@ -61,7 +70,7 @@ fn next_steps(public: &str) -> String {
     )
 }
 
-fn not_made(error: &KeyFileError) -> Exit {
+pub(crate) fn not_made(error: &KeyFileError) -> Exit {
     let exit = Exit::failed(error.to_string());
     match error {
         KeyFileError::Io { error, .. } if error.kind() == std::io::ErrorKind::AlreadyExists => exit
@@ -73,6 +82,6 @@ fn not_made(error: &KeyFileError) -> Exit {
     }
 }
 
-fn load(file: &Path) -> Result<Identity, Exit> {
+pub(crate) fn load(file: &Path) -> Result<Identity, Exit> {
     Identity::load(file).map_err(|error| Exit::failed(error.to_string()))
 }

@@ -16,6 +16,8 @@ mod key;
 mod log;
 mod messages;
 mod output;
+mod replace;
+mod rotate;
 mod serve;
 mod tally;
 
@@ -37,7 +39,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make and look at key files.
+    /// Make, look at and replace key files.
     #[command(subcommand)]
     Key(key::KeyCommand),
     Demo(demo::DemoArgs),

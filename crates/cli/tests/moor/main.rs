@@ -11,3 +11,4 @@ mod descriptors;
 mod keys;
 mod logs;
 mod programs;
+mod rotation;
