@@ -1,5 +1,5 @@
-//! `moor`, the command line of Moorline: keys, a demonstration, and the demonstration's service by
-//! hand.
+//! `moor`, the command line of Moorline: keys, peer lists, a demonstration, and the demonstration's
+//! service by hand.
 //!
 //! It is an application like any other: it sees the facade `moorline` and nothing below it. Each
 //! command has its file; what they share is the messages ([`messages`]), the service that answers
@@ -16,6 +16,7 @@ mod key;
 mod log;
 mod messages;
 mod output;
+mod peers;
 mod replace;
 mod rotate;
 mod serve;
@@ -26,8 +27,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::Exit;
 use crate::log::LogOptions;
 
-/// Typed, encrypted sessions between two equal peers: keys, a demonstration, and its service by
-/// hand.
+/// Typed, encrypted sessions between two equal peers: keys, peer lists, a demonstration, and
+/// its service by hand.
 #[derive(Parser)]
 #[command(name = "moor", version, arg_required_else_help = true)]
 struct Cli {
@@ -42,6 +43,9 @@ enum Command {
     /// Make, look at and replace key files.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Look at peer lists and change them.
+    #[command(subcommand)]
+    Peers(peers::PeersCommand),
     Demo(demo::DemoArgs),
     Serve(serve::ServeArgs),
     Call(call::CallArgs),
@@ -67,6 +71,10 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Key(command) => {
             log.start("warn")?;
             key::run(&command)
+        }
+        Command::Peers(command) => {
+            log.start("warn")?;
+            peers::run(&command)
         }
         Command::Demo(args) => {
             log.start("error")?;

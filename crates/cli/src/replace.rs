@@ -1,8 +1,8 @@
 //! Puts a new file in the place of an old one, at once and for good: whoever reads finds one or the
 //! other, also after the power has failed.
 
-use std::fs::{self, File, Metadata};
-use std::io;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::exit::Exit;
@@ -38,9 +38,33 @@ impl Successor {
         Ok((Self { path, place: real, old: metadata, is_in_place: false }, made))
     }
 
+    /// An empty successor of `place`, readable to its owner alone for the time being.
+    pub(crate) fn empty(place: &Path) -> Result<(Self, File), Exit> {
+        Self::create(place, |path| {
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.open(path).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => in_the_way(path),
+                _ => failed("create", path, &error),
+            })
+        })
+    }
+
     /// Where it will be, with all links followed.
     pub(crate) fn place(&self) -> &Path {
         &self.place
+    }
+
+    /// Writes all of its content, with the mode of the old file, and puts it in place.
+    pub(crate) fn put_text_in_place(self, mut file: File, text: &str) -> Result<(), Exit> {
+        let mut write = || {
+            file.write_all(text.as_bytes())?;
+            file.set_permissions(self.old.permissions())
+        };
+        write().map_err(|error| failed("write", &self.path, &error))?;
+        self.put_in_place()
     }
 
     /// Gives it the owner of the old file, and the place.

@@ -10,5 +10,6 @@ mod demo;
 mod descriptors;
 mod keys;
 mod logs;
+mod peer_lists;
 mod programs;
 mod rotation;
