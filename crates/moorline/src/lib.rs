@@ -54,7 +54,7 @@
 pub use moorline_noise::{Fingerprint, PeersError, PublicKey, Suite, Suites};
 pub use moorline_protocol::{
     CloseReason, ErrorCode, Farewell, Message, MessageFamily, MessageRegistry, NoError, Request,
-    Settings, StreamMessage, link, register_message, register_protocol,
+    Settings, SetupError, StreamMessage, link, register_message, register_protocol,
 };
 pub use moorline_service::{
     Acceptor, Address, Context, Error, FirstContact, Identity, KeyFileError, KnownPeers, Peers,
