@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::exit::Exit;
+use crate::first_contact::TrustOptions;
 use crate::messages::{self, Digest, Echo, Login, Note};
 use crate::output;
 use crate::serve::{PLAIN, needs_identity};
@@ -21,11 +22,13 @@ const JSON_MAX: u64 = 128 * 1024 * 1024;
 /// Send one message and print its answer as JSON.
 ///
 /// Ends with 0 if it was answered, 1 if the call failed, 2 if an argument or a file it names cannot
-/// be used, 3 if no session could be had: nobody is there, or we are not let in.
+/// be used, 3 if no session could be had: nobody is there, we are not let in, or the key that
+/// answers is not trusted or has changed.
 #[derive(Args)]
 #[command(after_long_help = messages::HELP)]
 pub(crate) struct CallArgs {
-    /// What `moor serve` printed: tcp://KEY@host:port or uds://KEY@path.
+    /// What `moor serve` printed: tcp://KEY@host:port or uds://KEY@path. With --known-peers the key
+    /// may be left out.
     url: String,
     /// Which message.
     #[arg(value_enum, value_name = "TYPE")]
@@ -38,6 +41,8 @@ pub(crate) struct CallArgs {
     /// msgpack or msgpack-plain, as the server has it.
     #[arg(long, value_name = "NAME", default_value = "msgpack")]
     protocol: String,
+    #[command(flatten)]
+    trust: TrustOptions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -66,7 +71,7 @@ pub(crate) async fn run(args: CallArgs) -> Result<(), Exit> {
     let session = service
         .connect(&args.url, &args.protocol)
         .await
-        .map_err(|error| Exit::of_library(&error))?;
+        .map_err(|error| args.trust.explain(&args.url, &error))?;
     let answer = message.send(&session).await;
     // What was asked for is known; how the goodbye goes changes nothing of it.
     session.close();
@@ -153,6 +158,14 @@ fn build(args: &CallArgs) -> Result<Service, Exit> {
             builder = builder.identity(identity);
         }
         None if args.protocol != PLAIN => return Err(needs_identity(&args.protocol)),
+        None => {}
+    }
+    match args.trust.known_peers() {
+        Some(_) if args.protocol == PLAIN => {
+            let text = format!("protocol \"{PLAIN}\" has no keys to know; leave out --known-peers");
+            return Err(Exit::usage(text));
+        }
+        Some(known) => builder = builder.known_peers(known),
         None => {}
     }
     builder.build().map_err(|error| Exit::of_library(&error))

@@ -34,7 +34,7 @@ impl Exit {
         Self { code: 2, message: Some(message.into()) }
     }
 
-    /// 3: nobody is there, or who is there does not open a session with us.
+    /// 3: nobody is there, or who is there does not open a session with us or is not trusted.
     pub(crate) fn no_session(message: impl Into<String>) -> Self {
         Self { code: 3, message: Some(message.into()) }
     }
@@ -52,7 +52,10 @@ impl Exit {
             | Error::UnknownScheme { .. }
             | Error::Setup(_)
             | Error::NotAuthenticated(_) => Self::usage(error.to_string()),
-            Error::Connect { .. } | Error::Handshake { .. } => Self::no_session(error.to_string()),
+            Error::Connect { .. }
+            | Error::Handshake { .. }
+            | Error::NotTrusted { .. }
+            | Error::KeyChanged { .. } => Self::no_session(error.to_string()),
             _ => Self::failed(error.to_string()),
         }
     }

@@ -11,6 +11,7 @@ mod bytes;
 mod call;
 mod demo;
 mod exit;
+mod first_contact;
 mod handlers;
 mod key;
 mod log;

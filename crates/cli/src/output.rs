@@ -24,3 +24,9 @@ pub(crate) fn print(text: &str) -> Result<(), Exit> {
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
+
+/// Says something to a person who is to answer on the same line.
+pub(crate) fn prompt(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use moorline::{Identity, Peers, Service};
+use moorline::{Identity, Peers, Service, Suite, Suites};
 
 use crate::exit::Exit;
 use crate::{handlers, messages, output};
@@ -32,6 +32,10 @@ pub(crate) struct ServeArgs {
     /// Let everybody in, with a key or without. What msgpack-plain needs instead of --peers.
     #[arg(long)]
     anonymous: bool,
+    /// Tell our public key to whoever asks for it, so that clients can begin with a URL without a
+    /// key (`moor call --known-peers`): suites 02 and 22 are accepted as well. Nobody more gets in.
+    #[arg(long)]
+    enrol: bool,
     /// msgpack (encrypted, both sides verified) or msgpack-plain (clear text: for tests alone).
     #[arg(long, value_name = "NAME", default_value = "msgpack")]
     protocol: String,
@@ -67,6 +71,10 @@ fn build(args: &ServeArgs) -> Result<Service, Exit> {
         Some(file) => Peers::file(file).map_err(|error| Exit::usage(error.to_string()))?,
         None => Peers::anonymous(),
     };
+    if args.enrol {
+        let asked = Suites::default().also(Suite::XxHfsChaCha).also(Suite::XxHfsAes);
+        builder = builder.suites(asked);
+    }
     builder.peers(peers).build().map_err(|error| Exit::of_library(&error))
 }
 

@@ -8,6 +8,7 @@ mod by_hand;
 mod demo;
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod first_contact;
 mod keys;
 mod logs;
 mod peer_lists;
