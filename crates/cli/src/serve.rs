@@ -1,6 +1,8 @@
 //! `moor serve`: the service of the demonstration by hand.
 
+use std::future::ready;
 use std::path::PathBuf;
+use std::pin::pin;
 
 use clap::{ArgGroup, Args};
 use moorline::{Identity, Peers, Service, Suite, Suites};
@@ -53,8 +55,14 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
             _ => exit,
         }
     })?;
-    output::print(&acceptor.url().to_string())?;
-    service.run().await.map_err(|error| Exit::of_library(&error))
+    let mut serving = pin!(service.run());
+    // The first poll takes ctrl-c over. Whoever has read the URL may stop us at once, and in order.
+    tokio::select! {
+        biased;
+        ended = &mut serving => return ended.map_err(|error| Exit::of_library(&error)),
+        () = ready(()) => output::print(&acceptor.url().to_string())?,
+    }
+    serving.await.map_err(|error| Exit::of_library(&error))
 }
 
 fn build(args: &ServeArgs) -> Result<Service, Exit> {
