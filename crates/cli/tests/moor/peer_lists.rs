@@ -10,7 +10,7 @@ use moorline::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::programs::{Ended, Folder, call_with, ended, moor};
+use crate::programs::{Ended, Folder, Server, call_with, ended, moor};
 
 /// What a running server may take to follow, with room for a machine that is busy.
 const FOLLOWED_MAX: Duration = Duration::from_secs(10);
@@ -213,24 +213,27 @@ fn a_list_that_is_wrong_already_or_is_being_changed_is_left_alone() {
 #[test]
 fn a_running_server_lets_in_who_is_added_and_out_who_is_removed() {
     let folder = Folder::new();
-    let server = folder.serve("tcp://127.0.0.1:0");
+    let mut server = folder.serve("tcp://127.0.0.1:0");
+    let url = server.url.clone();
     let ada = folder.new_key("ada.key");
-    let call = || call_with(&folder.path("ada.key"), &server.url, "demo.Note", NOTE).code;
+    let call = || call_with(&folder.path("ada.key"), &url, "demo.Note", NOTE).code;
     assert_eq!(call(), Some(3));
     folder.peers("add", &["ada", &ada, "--role", "member"]).expect_code(0);
-    follows(|| call() == Some(0));
+    follows(&mut server, || call() == Some(0));
     folder.peers("remove", &["ada"]).expect_code(0);
-    follows(|| call() == Some(3));
-    folder.call(&server.url, "demo.Note", NOTE).expect_code(0);
+    follows(&mut server, || call() == Some(3));
+    folder.call(&url, "demo.Note", NOTE).expect_code(0);
     server.interrupted().expect_code(0);
 }
 
 /// Asks until it is so. Each question is a process and a handshake, so this is no busy loop.
 #[track_caller]
-fn follows(mut is_so: impl FnMut() -> bool) {
+fn follows(server: &mut Server, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < FOLLOWED_MAX, "the server does not follow its list");
+        if begun.elapsed() > FOLLOWED_MAX {
+            panic!("the server does not follow its list: {}", server.killed());
+        }
     }
 }
 
@@ -251,7 +254,7 @@ register_message!(Confirm as "demo.Confirm" => Verdict);
 #[test]
 fn a_call_that_waits_ends_when_its_key_is_removed() {
     let folder = Folder::new();
-    let server = folder.serve("tcp://127.0.0.1:0");
+    let mut server = folder.serve("tcp://127.0.0.1:0");
     let identity = Identity::load(folder.path("client.key")).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -269,7 +272,9 @@ fn a_call_that_waits_ends_when_its_key_is_removed() {
             folder.peers("remove", &["client"]).expect_code(0);
         };
         let both = async { tokio::join!(call, removal).0 };
-        let answer = tokio::time::timeout(FOLLOWED_MAX, both).await.expect("the call ends");
+        let Ok(answer) = tokio::time::timeout(FOLLOWED_MAX, both).await else {
+            panic!("the call does not end: {}", server.killed());
+        };
         match answer.err().expect("there is no answer") {
             CallError::Closed { reason: CloseReason::ByPeer(farewell), .. } => {
                 assert_eq!(farewell.code, ErrorCode::REVOKED);
