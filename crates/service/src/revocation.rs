@@ -81,8 +81,9 @@ fn inode(_metadata: &fs::Metadata) -> u64 {
 /// One task for a service that listens.
 pub(crate) async fn follow(inner: Arc<Inner>) {
     let looks = |inner: &Inner| inner.peers.path().map(Looks::of);
-    let mut read = looks(&inner);
-    let mut last = read;
+    // The file may have changed between the program's reading it and now.
+    let mut read = None;
+    let mut last = looks(&inner);
     loop {
         tokio::time::sleep(PEERS_LOOK).await;
         let now = looks(&inner);
