@@ -43,6 +43,11 @@
 //! # }
 //! ```
 //!
+//! # Features
+//! * `aws-lc` (default): services use the cryptographic primitives of aws-lc unless
+//!   [`ServiceBuilder::provider`] says otherwise. It needs a C compiler and nothing else. Without it
+//!   (`default-features = false`) everything is pure Rust; on the wire there is no difference.
+//!
 //! # Design decisions
 //! * Layers are crates; this one only names them. What is exported here is what an application of
 //!   ordinary needs touches; everything else is one crate further down.
@@ -51,7 +56,7 @@
 
 #![forbid(unsafe_code)]
 
-pub use moorline_noise::{Fingerprint, PeersError, PublicKey, Suite, Suites};
+pub use moorline_noise::{Fingerprint, PeersError, Provider, PublicKey, Suite, Suites};
 pub use moorline_protocol::{
     CloseReason, ErrorCode, Farewell, Message, MessageFamily, MessageRegistry, NoError, Request,
     Settings, SetupError, StreamMessage, link, register_message, register_protocol,
@@ -65,6 +70,9 @@ pub use moorline_session::{
     NewSession, PostDropped, SendError, SessionClosed, SessionEnd, SessionId, SessionRef,
     SessionStatus, Subscription, SystemMessage, Topic, group, topic,
 };
+
+#[cfg(feature = "aws-lc")]
+moorline_service::offer_provider!(moorline_noise_aws_lc::provider);
 
 /// The guide's code blocks, compiled and run as tests.
 #[cfg(doctest)]

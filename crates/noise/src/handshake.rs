@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::kem_key;
 use crate::limits::{KEM_CIPHERTEXT_LEN, KEM_PUBLIC_LEN, KEY_LEN, MESSAGE_LEN_MAX};
 use crate::pattern::Token;
-use crate::provider::{KemSecret, PrimitiveError, Provider};
+use crate::provider::{DhKey, KemSecret, PrimitiveError, Provider};
 use crate::public_key::PublicKey;
 use crate::secret::Secret;
 use crate::suite::{Role, Suite};
@@ -32,7 +32,7 @@ pub struct HandshakeConfig<'a> {
     /// The key the peer must have. The initiator of an IK or NK suite cannot do without; elsewhere a
     /// peer that shows another one is refused.
     pub remote: Option<PublicKey>,
-    /// Where the primitives come from.
+    /// Where the primitives come from; for the static key see [`Identity::on`].
     pub provider: Provider,
 }
 
@@ -52,7 +52,7 @@ pub struct Handshake {
 
 /// Our static key pair, shared with the [`Identity`] it came from.
 struct LocalStatic {
-    secret: Arc<Secret>,
+    key: Arc<dyn DhKey>,
     public: PublicKey,
 }
 
@@ -85,7 +85,7 @@ impl Handshake {
     fn new(config: HandshakeConfig<'_>, role: Role) -> Result<Handshake, HandshakeError> {
         let HandshakeConfig { suite, prologue, local, remote, provider } = config;
         let local = local.map(|identity| LocalStatic {
-            secret: Arc::clone(identity.secret()),
+            key: Arc::clone(identity.key()),
             public: identity.public(),
         });
         if let (Some(local), Some(remote)) = (&local, &remote)
@@ -237,10 +237,13 @@ impl Handshake {
     ) -> Result<usize, HandshakeError> {
         match token {
             Token::E => {
-                let ephemeral = Ephemeral::generate(self.provider)?;
-                out[..KEY_LEN].copy_from_slice(&ephemeral.public);
-                state.symmetric.mix_hash(&ephemeral.public);
-                state.ephemeral = Some(Arc::new(ephemeral));
+                let mut secret = Secret::empty();
+                self.provider.rng.fill(secret.bytes_mut())?;
+                let ephemeral = self.provider.dh.key(secret.bytes());
+                let public = ephemeral.public();
+                out[..KEY_LEN].copy_from_slice(&public);
+                state.symmetric.mix_hash(&public);
+                state.ephemeral = Some(Arc::from(ephemeral));
                 Ok(KEY_LEN)
             }
             Token::S => {
@@ -346,11 +349,10 @@ impl Handshake {
             _ => (false, false),
         };
         let ours = if our_static {
-            let local = self.local.as_ref().ok_or(HandshakeError::IdentityMissing)?;
-            local.secret.bytes()
+            &self.local.as_ref().ok_or(HandshakeError::IdentityMissing)?.key
         } else {
             let ephemeral = state.ephemeral.as_ref();
-            ephemeral.expect("`e` comes before its Diffie-Hellman in every pattern").secret.bytes()
+            ephemeral.expect("`e` comes before its Diffie-Hellman in every pattern")
         };
         let theirs = if their_static {
             state.remote_static.as_ref().map(PublicKey::as_bytes)
@@ -359,10 +361,7 @@ impl Handshake {
         };
         let theirs = theirs.expect("a key comes before its Diffie-Hellman in every pattern");
         let mut shared = Secret::empty();
-        self.provider
-            .dh
-            .agree(ours, theirs, shared.bytes_mut())
-            .map_err(refused_as(HandshakeError::LowOrder))?;
+        ours.agree(theirs, shared.bytes_mut()).map_err(refused_as(HandshakeError::LowOrder))?;
         state.symmetric.mix_key(shared.bytes());
         Ok(())
     }
@@ -382,7 +381,7 @@ impl fmt::Debug for Handshake {
 struct State {
     symmetric: Symmetric,
     next: usize,
-    ephemeral: Option<Arc<Ephemeral>>,
+    ephemeral: Option<Arc<dyn DhKey>>,
     kem_secret: Option<Arc<dyn KemSecret>>,
     remote_static: Option<PublicKey>,
     remote_ephemeral: Option<[u8; KEY_LEN]>,
@@ -419,21 +418,6 @@ impl State {
     fn open_part(&mut self, rest: &mut &[u8], plain: &mut [u8]) -> Result<(), HandshakeError> {
         let sealed = take(rest, plain.len() + self.symmetric.tag_len());
         self.symmetric.open(sealed, plain)
-    }
-}
-
-/// Our ephemeral X25519 key pair.
-struct Ephemeral {
-    secret: Secret,
-    public: [u8; KEY_LEN],
-}
-
-impl Ephemeral {
-    fn generate(provider: Provider) -> Result<Ephemeral, HandshakeError> {
-        let mut secret = Secret::empty();
-        provider.rng.fill(secret.bytes_mut())?;
-        let public = provider.dh.public(secret.bytes());
-        Ok(Ephemeral { secret, public })
     }
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::limits::KEY_LEN;
-use crate::provider::{Provider, RandomError};
+use crate::provider::{DhKey, Provider, RandomError};
 use crate::public_key::PublicKey;
 use crate::secret::Secret;
 
@@ -18,10 +18,12 @@ const PREFIX: &str = "moorline-secret-1:";
 
 /// A static X25519 key pair.
 ///
-/// There is no `Clone`: share it in an `Arc`. `Debug` shows the fingerprint only. Files are read and
+/// It works with the primitives of the provider it was made for, see [`Identity::on`]. There is no
+/// `Clone`: share it in an `Arc`. `Debug` shows the fingerprint only. Files are read and
 /// written by whoever owns them (mode 0600, made exclusively, synced); here is only their text.
 pub struct Identity {
-    secret: Arc<Secret>,
+    secret: Secret,
+    key: Arc<dyn DhKey>,
     public: PublicKey,
 }
 
@@ -78,6 +80,14 @@ impl Identity {
         line
     }
 
+    /// The same key pair, ready for another provider: a handshake leaves the static key's part of the
+    /// work to the identity, so that nothing is computed from it twice. [`Identity::parse`] makes one
+    /// for the pure provider.
+    #[must_use]
+    pub fn on(&self, provider: &Provider) -> Identity {
+        Identity::from_secret(self.secret.fork(), provider)
+    }
+
     /// The half that peers know us by.
     #[must_use]
     pub fn public(&self) -> PublicKey {
@@ -85,12 +95,13 @@ impl Identity {
     }
 
     pub(crate) fn from_secret(secret: Secret, provider: &Provider) -> Identity {
-        let public = PublicKey::from_bytes(provider.dh.public(secret.bytes()));
-        Identity { secret: Arc::new(secret), public }
+        let key: Arc<dyn DhKey> = Arc::from(provider.dh.key(secret.bytes()));
+        let public = PublicKey::from_bytes(key.public());
+        Identity { secret, key, public }
     }
 
-    pub(crate) fn secret(&self) -> &Arc<Secret> {
-        &self.secret
+    pub(crate) fn key(&self) -> &Arc<dyn DhKey> {
+        &self.key
     }
 }
 

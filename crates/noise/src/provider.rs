@@ -13,6 +13,8 @@ use crate::pure;
 /// built in; another crate can supply any of the five, and a test can script the randomness.
 #[derive(Clone, Copy)]
 pub struct Provider {
+    /// What it is called, in logs and in `Debug`.
+    pub name: &'static str,
     /// Randomness. Nothing in this crate has any other.
     pub rng: &'static dyn Rng,
     /// X25519.
@@ -30,6 +32,7 @@ impl Provider {
     #[must_use]
     pub const fn pure() -> Provider {
         Provider {
+            name: "pure",
             rng: &pure::OsRandom,
             dh: &pure::X25519,
             kem: &pure::MlKem768,
@@ -47,7 +50,7 @@ impl Default for Provider {
 
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Provider { .. }")
+        write!(f, "Provider({})", self.name)
     }
 }
 
@@ -62,22 +65,28 @@ pub trait Rng: Send + Sync {
 
 /// X25519 (RFC 7748), on raw little-endian keys.
 pub trait Dh: Send + Sync {
-    /// The public key of `secret`.
-    fn public(&self, secret: &[u8; KEY_LEN]) -> [u8; KEY_LEN];
+    /// Makes `secret` ready for use. What is made wipes itself when dropped.
+    fn key(&self, secret: &[u8; KEY_LEN]) -> Box<dyn DhKey>;
+}
 
-    /// The shared secret of both, written to `shared`.
+/// One secret X25519 key, with all that an implementation computes only once.
+pub trait DhKey: Send + Sync {
+    /// The public half.
+    fn public(&self) -> [u8; KEY_LEN];
+
+    /// The secret shared with the owner of `public`, written to `shared`.
     ///
     /// # Errors
     /// If the result is all zero, because `public` has low order; `shared` is then not to be used.
     fn agree(
         &self,
-        secret: &[u8; KEY_LEN],
         public: &[u8; KEY_LEN],
         shared: &mut [u8; KEY_LEN],
     ) -> Result<(), PrimitiveError>;
 }
 
-/// ML-KEM-768 (FIPS 203).
+/// ML-KEM-768 (FIPS 203). An implementation that only has a generator of its own may leave `rng`
+/// unused: that one must be fed by the operating system too.
 pub trait Kem: Send + Sync {
     /// Makes a key pair; the public half goes to `public`.
     ///

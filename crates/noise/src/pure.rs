@@ -13,7 +13,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::limits::{KEM_CIPHERTEXT_LEN, KEM_PUBLIC_LEN, KEY_LEN, TAG_LEN};
 use crate::provider::{
-    Aead, AeadContext, Cipher, Dh, Hash, Kem, KemSecret, PrimitiveError, RandomError, Rng,
+    Aead, AeadContext, Cipher, Dh, DhKey, Hash, Kem, KemSecret, PrimitiveError, RandomError, Rng,
 };
 
 /// Randomness of the operating system.
@@ -28,17 +28,29 @@ impl Rng for OsRandom {
 pub(crate) struct X25519;
 
 impl Dh for X25519 {
-    fn public(&self, secret: &[u8; KEY_LEN]) -> [u8; KEY_LEN] {
-        PublicKey::from(&StaticSecret::from(*secret)).to_bytes()
+    fn key(&self, secret: &[u8; KEY_LEN]) -> Box<dyn DhKey> {
+        let secret = StaticSecret::from(*secret);
+        let public = PublicKey::from(&secret).to_bytes();
+        Box::new(X25519Key { secret, public })
+    }
+}
+
+struct X25519Key {
+    secret: StaticSecret,
+    public: [u8; KEY_LEN],
+}
+
+impl DhKey for X25519Key {
+    fn public(&self) -> [u8; KEY_LEN] {
+        self.public
     }
 
     fn agree(
         &self,
-        secret: &[u8; KEY_LEN],
         public: &[u8; KEY_LEN],
         shared: &mut [u8; KEY_LEN],
     ) -> Result<(), PrimitiveError> {
-        let result = StaticSecret::from(*secret).diffie_hellman(&PublicKey::from(*public));
+        let result = self.secret.diffie_hellman(&PublicKey::from(*public));
         if !result.was_contributory() {
             return Err(PrimitiveError::Refused);
         }

@@ -3,11 +3,12 @@
 
 mod dialogue;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use data_encoding::HEXLOWER;
 use dialogue::{all, identity, pair, pair_of, read, write};
-use moorline_noise::provider::{Dh, Kem, KemSecret, PrimitiveError, RandomError, Rng};
+use moorline_noise::provider::{Dh, DhKey, Kem, KemSecret, PrimitiveError, RandomError, Rng};
 use moorline_noise::{
     Handshake, HandshakeConfig, HandshakeError, Identity, Provider, PublicKey, Suite,
 };
@@ -96,17 +97,23 @@ fn leak<T>(value: T) -> &'static T {
 struct Claims([u8; 32]);
 
 impl Dh for Claims {
-    fn public(&self, _secret: &[u8; 32]) -> [u8; 32] {
-        self.0
+    fn key(&self, secret: &[u8; 32]) -> Box<dyn DhKey> {
+        Box::new(Claimed { public: self.0, inner: Provider::pure().dh.key(secret) })
+    }
+}
+
+struct Claimed {
+    public: [u8; 32],
+    inner: Box<dyn DhKey>,
+}
+
+impl DhKey for Claimed {
+    fn public(&self) -> [u8; 32] {
+        self.public
     }
 
-    fn agree(
-        &self,
-        secret: &[u8; 32],
-        public: &[u8; 32],
-        shared: &mut [u8; 32],
-    ) -> Result<(), PrimitiveError> {
-        Provider::pure().dh.agree(secret, public, shared)
+    fn agree(&self, public: &[u8; 32], shared: &mut [u8; 32]) -> Result<(), PrimitiveError> {
+        self.inner.agree(public, shared)
     }
 }
 
@@ -193,21 +200,28 @@ fn a_pinned_key_is_held_to_where_the_peer_shows_its_own() {
 }
 
 /// Counts what admission is to spare.
-struct Counting(AtomicUsize);
+struct Counting(Arc<AtomicUsize>);
 
 impl Dh for Counting {
-    fn public(&self, secret: &[u8; 32]) -> [u8; 32] {
-        Provider::pure().dh.public(secret)
+    fn key(&self, secret: &[u8; 32]) -> Box<dyn DhKey> {
+        let inner = Provider::pure().dh.key(secret);
+        Box::new(Counted { agreed: Arc::clone(&self.0), inner })
+    }
+}
+
+struct Counted {
+    agreed: Arc<AtomicUsize>,
+    inner: Box<dyn DhKey>,
+}
+
+impl DhKey for Counted {
+    fn public(&self) -> [u8; 32] {
+        self.inner.public()
     }
 
-    fn agree(
-        &self,
-        secret: &[u8; 32],
-        public: &[u8; 32],
-        shared: &mut [u8; 32],
-    ) -> Result<(), PrimitiveError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Provider::pure().dh.agree(secret, public, shared)
+    fn agree(&self, public: &[u8; 32], shared: &mut [u8; 32]) -> Result<(), PrimitiveError> {
+        self.agreed.fetch_add(1, Ordering::Relaxed);
+        self.inner.agree(public, shared)
     }
 }
 
@@ -215,21 +229,22 @@ impl Dh for Counting {
 fn admission_is_asked_before_the_second_diffie_hellman() {
     let (one, two) = (identity(1), identity(2));
     for suite in [Suite::IkHfsChaCha, Suite::IkHfsAes, Suite::Ik] {
-        let counting = leak(Counting(AtomicUsize::new(0)));
-        let provider = Provider { dh: counting, ..Provider::pure() };
+        let agreed = Arc::new(AtomicUsize::new(0));
+        let provider = Provider { dh: leak(Counting(Arc::clone(&agreed))), ..Provider::pure() };
+        let counted = two.on(&provider);
         let mut responder =
-            Handshake::responder(config(suite, Some(&two), None, provider)).unwrap();
+            Handshake::responder(config(suite, Some(&counted), None, provider)).unwrap();
         let (mut initiator, _) = pair_of(suite, 1, &one, &two);
         let message = write(&mut initiator, b"");
 
         let mut asked = Vec::new();
         let refused = responder.read(&message, &mut [0; 64], &mut |key| {
-            asked.push((*key, counting.0.load(Ordering::Relaxed)));
+            asked.push((*key, agreed.load(Ordering::Relaxed)));
             false
         });
         assert_eq!(refused, Err(HandshakeError::NotAdmitted));
         assert_eq!(asked, [(one.public(), 1)]);
-        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
+        assert_eq!(agreed.load(Ordering::Relaxed), 1);
         assert_eq!(responder.remote_static(), None);
 
         // A list that was read again may say otherwise: the handshake is as it was.

@@ -15,6 +15,7 @@ use crate::keys::Identity;
 use crate::known_peers::KnownPeers;
 use crate::limits;
 use crate::peers::Peers;
+use crate::provider;
 use crate::service::{Parts, Patience, Service};
 use crate::transport::{Transport, TransportRegistry};
 
@@ -26,6 +27,7 @@ pub struct ServiceBuilder {
     known_peers: Option<KnownPeers>,
     realm: String,
     suites: Suites,
+    provider: Option<Provider>,
     settings: Settings,
     registry: Option<MessageRegistry>,
     protocols: Vec<Arc<dyn ProtocolFactory>>,
@@ -44,6 +46,7 @@ impl Default for ServiceBuilder {
             known_peers: None,
             realm: String::new(),
             suites: Suites::default(),
+            provider: None,
             settings: Settings::default(),
             registry: None,
             protocols: Vec::new(),
@@ -85,6 +88,13 @@ impl ServiceBuilder {
     /// Which cipher suites are accepted and dialed.
     pub fn suites(mut self, suites: Suites) -> Self {
         self.suites = suites;
+        self
+    }
+
+    /// Whose implementation of the cryptographic primitives is used. It makes no difference on the
+    /// wire. Default: what a crate of the process offers, else pure Rust.
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.provider = Some(provider);
         self
     }
 
@@ -170,7 +180,7 @@ impl ServiceBuilder {
     ///
     /// # Errors
     /// A setting out of bounds, two message types that cannot be told apart, two protocols of one
-    /// name, or no randomness.
+    /// name, two offers of a provider and none chosen, or no randomness.
     pub fn build(self) -> Result<Service> {
         self.settings.check()?;
         let registry = self.registry.map_or_else(MessageRegistry::process, Ok)?;
@@ -178,13 +188,13 @@ impl ServiceBuilder {
         for factory in self.protocols {
             protocols.add(factory)?;
         }
-        let provider = Provider::pure();
+        let provider = self.provider.map_or_else(provider::offered, Ok)?;
         let mut boot_id = [0; 8];
         provider.rng.fill(&mut boot_id).map_err(|_| std::io::Error::other("no randomness"))?;
-        tracing::debug!(types = registry.len(), protocols = ?protocols, "service built");
+        tracing::debug!(types = registry.len(), protocols = ?protocols, ?provider, "service built");
         let local = Local {
             provider,
-            identity: self.identity.map(|identity| identity.inner),
+            identity: self.identity.map(|identity| Arc::new(identity.inner.on(&provider))),
             suites: self.suites,
             realm: self.realm,
             registry,

@@ -25,6 +25,11 @@ pub enum Error {
     /// Two message types cannot be told apart.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Two crates of the process offer their provider, and the service chose none.
+    #[error(
+        "the providers {0} and {1} are both offered: choose one by `Service::builder().provider(..)`"
+    )]
+    Providers(&'static str, &'static str),
     /// A limit was set to what it cannot be.
     #[error(transparent)]
     Setting(#[from] SettingOutOfBounds),

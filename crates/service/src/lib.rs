@@ -70,6 +70,7 @@ mod known_peers;
 pub mod limits;
 mod opening;
 mod peers;
+mod provider;
 mod refusals;
 mod revocation;
 mod service;
@@ -87,5 +88,9 @@ pub use error::{Error, KeyFileError, Result};
 pub use handlers::Unhandled;
 pub use keys::Identity;
 pub use known_peers::{FirstContact, KnownPeers};
+#[doc(hidden)]
+pub use moorline_protocol::inventory;
 pub use peers::Peers;
+#[doc(hidden)]
+pub use provider::ProviderOffer;
 pub use service::Service;

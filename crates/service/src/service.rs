@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moorline_buffers::PoolStats;
-use moorline_noise::PublicKey;
+use moorline_noise::{Provider, PublicKey};
 use moorline_protocol::{
     Local, Message, MessageFamily, ProtocolFactory, ProtocolRegistry, RegistryError, Request,
 };
@@ -286,6 +286,12 @@ impl Service {
         hear: impl FnOnce(&SessionEnd) + Send + 'static,
     ) -> CloseSubscription {
         self.inner.hub.subscribe_close(id, hear)
+    }
+
+    /// Whose cryptographic primitives it uses.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.inner.local.provider
     }
 
     /// Our public key, if the service has an identity.

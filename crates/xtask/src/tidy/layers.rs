@@ -14,6 +14,7 @@ pub(super) struct Layer {
 pub(super) const LAYERS: &[Layer] = &[
     Layer { of: "moorline-buffers", sees: &[], below_service: true },
     Layer { of: "moorline-noise", sees: &[], below_service: true },
+    Layer { of: "moorline-noise-aws-lc", sees: &["moorline-noise"], below_service: true },
     Layer {
         of: "moorline-protocol",
         sees: &["moorline-buffers", "moorline-noise"],
@@ -34,6 +35,7 @@ pub(super) const LAYERS: &[Layer] = &[
         sees: &[
             "moorline-buffers",
             "moorline-noise",
+            "moorline-noise-aws-lc",
             "moorline-protocol",
             "moorline-session",
             "moorline-service",
@@ -41,12 +43,19 @@ pub(super) const LAYERS: &[Layer] = &[
         below_service: false,
     },
     Layer { of: "moorline-cli", sees: &["moorline"], below_service: false },
+    // The one sample about a layer by itself.
+    Layer {
+        of: "encryption",
+        sees: &["moorline-noise", "moorline-noise-aws-lc"],
+        below_service: false,
+    },
     Layer { of: "samples/", sees: &["moorline"], below_service: false },
     Layer {
         of: "moorline-benches",
         sees: &[
             "moorline-buffers",
             "moorline-noise",
+            "moorline-noise-aws-lc",
             "moorline-protocol",
             "moorline-session",
             "moorline-service",
