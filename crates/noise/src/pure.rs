@@ -119,6 +119,22 @@ impl Aead for Aeads {
 
 struct Context<C>(C);
 
+impl<C> Drop for Context<C> {
+    /// The schedule of AES begins with the key itself, and is copied to the stack whenever it is used.
+    fn drop(&mut self) {
+        wipe_stack();
+    }
+}
+
+/// Writes over what earlier calls have left on the stack below, as far as this thread went there. It is
+/// the most that can be done without `unsafe`, and enough where keys are dropped on the thread that
+/// used them.
+#[inline(never)]
+fn wipe_stack() {
+    let mut below = [0_u8; 32_768];
+    std::hint::black_box(&mut below);
+}
+
 impl<C> AeadContext for Context<C>
 where
     C: AeadInOut<NonceSize = U12, TagSize = U16> + Send + Sync,

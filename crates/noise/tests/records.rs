@@ -147,6 +147,64 @@ fn each_direction_changes_its_key_by_itself() {
     }
 }
 
+/// Before the first record, after any, several in a row, in one direction, the other, both at once, and
+/// beside records of every awkward length.
+//= docs/PROTOCOL.md#3
+#[test]
+fn ten_thousand_key_changes_at_every_boundary() {
+    const LENGTHS: [usize; 9] = [1, 15, 16, 17, 63, 64, 65, 255, 256];
+    for suite in CIPHERS {
+        let (mut one, mut two) = session(suite);
+        let mut changes = 0;
+        for round in 0_usize.. {
+            for repeat in 0..=round % 3 {
+                if round % 4 != 1 {
+                    one.sealer.rekey();
+                    two.opener.rekey();
+                    changes += 1;
+                }
+                if round % 4 != 2 && repeat < 2 {
+                    two.sealer.rekey();
+                    one.opener.rekey();
+                    changes += 1;
+                }
+            }
+            for record in 0..round % 5 {
+                let body = vec![0xab; LENGTHS[(round + record) % LENGTHS.len()]];
+                // Records that are under way in both directions while keys change.
+                let (forth, back) = (seal(&mut one, &body), seal(&mut two, &body));
+                assert_eq!(open(&mut two.opener, &forth).unwrap(), body);
+                assert_eq!(open(&mut one.opener, &back).unwrap(), body);
+            }
+            if changes > 10_000 {
+                break;
+            }
+        }
+        assert_eq!(one.sealer.records(), two.opener.records());
+    }
+}
+
+/// A record that is sealed before a change of keys opens before it, whatever the other direction does
+/// meanwhile.
+#[test]
+fn both_directions_change_keys_while_records_are_under_way() {
+    for suite in CIPHERS {
+        let (mut one, mut two) = session(suite);
+        for _round in 0..100 {
+            let (forth, back) = (seal(&mut one, b"old"), seal(&mut two, b"old"));
+            one.sealer.rekey();
+            two.sealer.rekey();
+            let (forth_new, back_new) = (seal(&mut one, b"new"), seal(&mut two, b"new"));
+            assert_eq!(open(&mut two.opener, &forth).unwrap(), b"old");
+            two.opener.rekey();
+            assert_eq!(open(&mut two.opener, &forth_new).unwrap(), b"new");
+            assert_eq!(open(&mut one.opener, &back).unwrap(), b"old");
+            one.opener.rekey();
+            assert_eq!(open(&mut one.opener, &back_new).unwrap(), b"new");
+        }
+    }
+}
+
 #[test]
 fn a_key_change_on_one_side_alone_kills() {
     let (mut one, mut two) = fresh();

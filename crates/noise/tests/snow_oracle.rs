@@ -13,13 +13,13 @@ use snow::{HandshakeState, TransportState};
 
 #[test]
 fn every_suite_agrees_with_snow_in_both_roles() {
-    run(0..450);
+    run(0..1_017);
 }
 
 #[test]
 #[ignore = "takes a minute; the same as above with other figures"]
 fn every_suite_agrees_with_snow_in_both_roles_ten_thousand_times() {
-    run(450..10_450);
+    run(1_017..11_017);
 }
 
 fn run(seeds: std::ops::Range<u64>) {
