@@ -1,0 +1,7 @@
+//! See `noise_responder` in `crates/noise/tests/fuzzed/mod.rs`.
+#![no_main]
+
+#[path = "../../crates/noise/tests/fuzzed/mod.rs"]
+mod fuzzed;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::noise_responder(data));
