@@ -1,8 +1,9 @@
-//! Benches by layer: `cargo run --release -p moorline-benches -- buffers [--json]`.
+//! Benches by layer: `cargo run --release -p moorline-benches -- noise [--json]`.
 
 #![forbid(unsafe_code)]
 
 mod buffers;
+mod noise;
 mod pairs;
 mod report;
 
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 
 use report::Report;
 
-const USAGE: &str = "usage: moorline-benches buffers [--json]";
+const USAGE: &str = "usage: moorline-benches buffers|noise.. [--json]";
 
 fn main() -> ExitCode {
     let mut json = false;
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--json" => json = true,
-            "buffers" => benches.push(argument),
+            "buffers" | "noise" => benches.push(argument),
             _ => {
                 eprintln!("{argument:?} is no bench\n{USAGE}");
                 return ExitCode::from(2);
@@ -34,8 +35,9 @@ fn main() -> ExitCode {
     }
     let mut report = Report::new(json);
     for bench in benches {
-        if bench == "buffers" {
-            buffers::run(&mut report);
+        match bench.as_str() {
+            "buffers" => buffers::run(&mut report),
+            _ => noise::run(&mut report),
         }
     }
     ExitCode::SUCCESS
