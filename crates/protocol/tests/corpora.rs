@@ -73,7 +73,7 @@ fn opening(factory: Msgpack, suite: Suite) -> Vec<u8> {
     let theirs = fuzzed::local(fuzzed::listeners(), suite);
     let now = Instant::now();
     let remote = factory.authenticates().then(|| theirs.identity.as_ref().unwrap().public());
-    let dialer = factory.initiator(Arc::clone(&ours), HandledTypes::new(), remote).unwrap();
+    let dialer = factory.initiator(Arc::clone(&ours), HandledTypes::new(), remote.into()).unwrap();
     let admission = Box::new(List(Peers::anyone().and_anonymous()));
     let listener = factory.responder(Arc::clone(&theirs), HandledTypes::new(), admission).unwrap();
     let end = |protocol, local: Arc<Local>| End::new(protocol, local, now);
