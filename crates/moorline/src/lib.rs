@@ -56,10 +56,12 @@
 
 #![forbid(unsafe_code)]
 
-pub use moorline_noise::{Fingerprint, PeersError, Provider, PublicKey, Suite, Suites};
+pub use moorline_buffers::PoolStats;
+pub use moorline_noise::{Fingerprint, Peer, PeersError, Provider, PublicKey, Suite, Suites};
 pub use moorline_protocol::{
-    CloseReason, ErrorCode, Farewell, Message, MessageFamily, MessageRegistry, NoError, Request,
-    Settings, SetupError, StreamMessage, link, register_message, register_protocol,
+    CloseReason, ErrorCode, Farewell, Message, MessageFamily, MessageRegistry, NoError, PeerFacts,
+    RegistryError, Request, Settings, SetupError, StreamMessage, link, register_message,
+    register_protocol,
 };
 pub use moorline_service::{
     Acceptor, Address, Context, Error, FirstContact, Identity, KeyFileError, KnownPeers, Peers,

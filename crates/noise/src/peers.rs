@@ -182,7 +182,8 @@ pub struct Peer {
     pub name: Arc<str>,
     /// What the list says it is.
     pub roles: Arc<[Box<str>]>,
-    /// The services it may use; `None` is all of them.
+    /// The services it is listed for; `None` is all of them. Like the roles this informs: what a
+    /// peer may do is for the application to decide, see [`may_use`](Self::may_use).
     pub services: Option<Arc<[Box<str>]>>,
 }
 

@@ -30,7 +30,7 @@ pub enum CloseReason {
     #[error("a record did not verify: the connection was tampered with, or is broken")]
     Tampered,
     /// The peer did not answer a ping in time.
-    #[error("no answer to a ping within the heartbeat limit (knob: `dead_after`)")]
+    #[error("no answer to a ping in time")]
     Heartbeat,
     /// A handshake we answered came to nothing. The peer was told nothing.
     #[error("handshake refused: {0}")]
@@ -131,7 +131,7 @@ pub enum HandshakeRefusal {
     #[error("no protocol version in common")]
     Version,
     /// The suite is unknown or not allowed here.
-    #[error("suite {0:#04x} is not accepted here (knob: `suites`)")]
+    #[error("{}", suite_refused(*.0))]
     Suite(u8),
     /// The carrier byte is not that of this transport.
     #[error("the preamble names another carrier")]
@@ -143,7 +143,10 @@ pub enum HandshakeRefusal {
     #[error("a handshake message has the wrong length")]
     Length,
     /// A handshake message did not verify: wrong realm, wrong key, or changed on the way.
-    #[error("a handshake message did not verify")]
+    #[error(
+        "a handshake message did not verify: the peer dialed another key than ours, names another \
+         realm (knob: `realm`), or its bytes were changed on the way"
+    )]
     Crypto,
     /// A copy of a first message whose handshake is still going on.
     #[error("a copy of a handshake that is still going on")]
@@ -198,11 +201,19 @@ impl HandshakeRefusal {
     }
 }
 
+fn suite_refused(suite: u8) -> String {
+    if suite == 0 {
+        return "the peer speaks a protocol without keys, such as msgpack-plain; here keys are \
+                needed"
+            .into();
+    }
+    format!("suite {suite:#04x} is not accepted here (knob: `suites`)")
+}
+
 fn not_admitted(key: Option<&PublicKey>, refusal: Refusal) -> String {
     match key {
         Some(key) => format!(
-            "key {key} is not let in: {refusal}; to let it in, add this line to the peer list: \
-             NAME {} role=ROLE",
+            "key {key} is not let in: {refusal}; a line that would let it in: NAME {} role=ROLE",
             key.to_line()
         ),
         None => format!("a peer without a key is not let in: {refusal}"),
@@ -222,8 +233,8 @@ pub enum HandshakeFailure {
     PeerUnverified,
     /// The peer went away without a word, as it does with whom it does not let in.
     #[error(
-        "the peer closed without a word: it does not have our key on its list, has another key \
-         than the address says, or does not accept our suite; its log tells which"
+        "the peer closed without a word: it does not let us in, has another key than the address \
+         says, or expects another realm, suite or protocol; its log tells more"
     )]
     NotLetIn,
     /// The peer has a key that nobody here trusts.

@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::registry::Registration;
 
 /// A type that can be sent. Made by [`register_message!`](crate::register_message), never by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no registered message",
+    note = "register it beside its definition: `register_message!({Self});`, or with an answer \
+            `register_message!({Self} => Answer);`"
+)]
 pub trait Message: Serialize {
     /// What was registered: one for the type, the same at every call.
     fn registration() -> &'static Registration;
@@ -17,12 +22,21 @@ pub trait Message: Serialize {
 /// `Chat<'a>`. A type that borrows nothing is its own family.
 ///
 /// With it a handler is written once for all lifetimes: `on_view::<Chat<'static>>(|cx, chat| ..)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no registered message",
+    note = "register it beside its definition: `register_message!({Self});`, or with an answer \
+            `register_message!({Self} => Answer);`"
+)]
 pub trait MessageFamily: 'static {
     /// The member of the family that borrows for `'a`.
     type View<'a>: Message + Deserialize<'a>;
 }
 
 /// A message that gets exactly one answer.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is registered without an answer, or not at all",
+    note = "a request is registered with what answers it: `register_message!({Self} => Answer);`"
+)]
 pub trait Request: Message {
     /// The good answer.
     type Response: Serialize + DeserializeOwned + Send + 'static;

@@ -61,6 +61,11 @@ pub(crate) async fn listen(
         None => listener.address(),
     };
     tracing::info!(%url, protocol = factory.name(), "listening");
+    let list = inner.peers.now();
+    let anyone = key.is_some_and(|key| list.check(Some(&key.public()), None, 0).is_ok());
+    if factory.authenticates() && list.is_empty() && !anyone {
+        tracing::warn!("nobody is on the peer list: nobody will get in (knob: `peers`)");
+    }
     let start = Instant::now();
     let this = Arc::clone(&inner);
     if !this.followed.swap(true, Ordering::AcqRel) {

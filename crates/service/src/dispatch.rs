@@ -58,7 +58,13 @@ fn request(
     let Some(handler) = table.request(kind) else {
         return match unhandled(table, cx, kind, true, body.bytes()) {
             Ok(Some(Some(answer))) => core.answer(ticket, Answer::Good(&answer)),
-            Ok(_) => core.answer(ticket, Answer::Fault(ErrorCode::UNIMPLEMENTED, "")),
+            Ok(_) => {
+                let text = match table.post(kind) {
+                    Some(_) => "it is handled as a post there: `on` instead of `handle`",
+                    None => "no handler for this message",
+                };
+                core.answer(ticket, Answer::Fault(ErrorCode::UNIMPLEMENTED, text))
+            }
             Err(Undecodable) => refuse(core, ticket),
         };
     };

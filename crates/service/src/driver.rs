@@ -207,7 +207,12 @@ impl Driver {
         let said = |at| now.duration_since(at) < SLOW_READ_SAID_EVERY;
         if took > SLOW_READ && !self.slowness_said_at.is_some_and(said) {
             self.slowness_said_at = Some(now);
-            tracing::warn!(?took, "inline handlers held up their session; use `handle` and await");
+            tracing::warn!(
+                ?took,
+                limit = ?SLOW_READ,
+                "handling what one read brought held up its session: handlers that compute long or \
+                 block belong into spawn_blocking, inline ones that wait into `handle`"
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
-use moorline_protocol::{ErrorCode, Format, MessageFamily, Request};
+use moorline_protocol::{ErrorCode, Format, Message, MessageFamily, Request};
 use moorline_session::{Answer, Failure};
 use serde::de::DeserializeOwned;
 
@@ -50,9 +50,15 @@ impl Said {
         }
     }
 
-    fn panicked() -> Self {
+    fn panicked<Q: Request>() -> Self {
+        report_panic::<Q>();
         Said::Fault(ErrorCode::INTERNAL, "the handler panicked".into())
     }
+}
+
+/// The span of the driver tells which session it was.
+fn report_panic<M: Message>() {
+    tracing::error!(message_type = M::registration().name(), "a handler panicked");
 }
 
 /// Encodes what a handler of `Q` has said.
@@ -93,7 +99,9 @@ where
     fn call(&self, cx: &Context, body: &[u8]) -> Result<(), Undecodable> {
         let message = cx.format.decode(body).map_err(|_| Undecodable)?;
         // What a panic costs is this message: the session goes on.
-        let _ = catch_unwind(AssertUnwindSafe(|| (self.0)(cx, message)));
+        if catch_unwind(AssertUnwindSafe(|| (self.0)(cx, message))).is_err() {
+            report_panic::<M::View<'static>>();
+        }
         Ok(())
     }
 }
@@ -115,7 +123,7 @@ where
     fn call(&self, cx: &Context, body: &[u8], out: &mut Vec<u8>) -> Result<Reply, Undecodable> {
         let request = cx.format.decode(body).map_err(|_| Undecodable)?;
         let said = catch_unwind(AssertUnwindSafe(|| (self.0)(cx, request)))
-            .map_or_else(|_| Said::panicked(), |result| say::<Q>(result, cx.format, out));
+            .map_or_else(|_| Said::panicked::<Q>(), |result| say::<Q>(result, cx.format, out));
         Ok(Reply::Done(said))
     }
 }
@@ -191,7 +199,7 @@ where
                     (said, body)
                 })))
             }
-            Err(_) => Ok(Reply::Done(Said::panicked())),
+            Err(_) => Ok(Reply::Done(Said::panicked::<Q>())),
         }
     }
 }

@@ -149,7 +149,8 @@ impl Service {
     }
 
     /// Answers requests of type `Q`. It may wait for as long as the caller does: other messages go
-    /// on meanwhile. When the caller gives up, its future is dropped where it waits.
+    /// on meanwhile. When the caller gives up, its future is dropped where it waits. It must wait by
+    /// `await` and never block: blocking work belongs into `tokio::task::spawn_blocking`.
     pub fn handle<Q, F, Fut>(&self, handler: F)
     where
         Q: Request + DeserializeOwned + 'static,

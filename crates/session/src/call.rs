@@ -45,13 +45,13 @@ impl<Q: Request> Call<Q> {
         self
     }
 
-    /// 0 to 7, 4 if not said; more goes first. Above 7 counts as 7.
+    /// 0 to 7, 4 if not said. Above 7 counts as 7. The peer is told; neither side orders by it yet.
     pub fn priority(mut self, priority: u8) -> Self {
         self.meta.priority = Some(priority.min(7));
         self
     }
 
-    /// Says that running it twice does no harm.
+    /// Says that running it twice does no harm. The peer is told; nothing is sent again yet.
     pub fn idempotent(mut self) -> Self {
         self.meta.idempotent = true;
         self
