@@ -1,7 +1,9 @@
-use std::{fmt, mem};
+use std::fmt;
+use std::ops::Range;
 
-use crate::block_pool::BlockPool;
-use crate::free_list::Memory;
+use crate::block_pool::BlockPoolConfig;
+use crate::cache;
+use crate::depot::Loan;
 
 /// One block of send memory: a run of bytes with room in front and behind.
 ///
@@ -15,17 +17,13 @@ use crate::free_list::Memory;
 /// where it lies. Dropping the block returns it to its pool, from any thread.
 #[must_use = "a block that is dropped goes back to its pool"]
 pub struct Block {
-    memory: Memory,
+    /// Its memory; there as long as the block lives.
+    loan: Option<Loan>,
     start: usize,
     end: usize,
-    /// Where the payload begins and where its room ends, beside the bytes they bound: appending
-    /// asks for them each time.
-    payload_start: usize,
-    payload_end: usize,
-    /// Nothing is appended any more.
-    closed: bool,
+    /// Up to where payload is appended: where its room ends, or 0 when the block is closed.
+    open_end: usize,
     weight: u32,
-    pool: BlockPool,
 }
 
 /// A block opened for sealing in place: see [`Block::wrap`].
@@ -39,38 +37,34 @@ pub struct Wrapped<'block> {
 }
 
 impl Block {
-    pub(crate) fn new(memory: Memory, pool: BlockPool) -> Self {
-        let payload_start = pool.head_room();
-        Self {
-            memory,
-            start: payload_start,
-            end: payload_start,
-            payload_start,
-            payload_end: payload_start + pool.payload_capacity(),
-            closed: false,
-            weight: 0,
-            pool,
-        }
+    #[inline]
+    pub(crate) fn new(loan: Loan, config: &BlockPoolConfig) -> Self {
+        let start = config.head_room;
+        Self { loan: Some(loan), start, end: start, open_end: start + config.payload, weight: 0 }
     }
 
     /// The bytes it holds: the payload, and head and tail once it was wrapped.
+    #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.memory[self.start..self.end]
+        &self.memory()[self.start..self.end]
     }
 
     /// The bytes it holds, to change them in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..self.end]
+        let part = self.start..self.end;
+        &mut self.memory_mut()[part]
     }
 
     /// Number of bytes it holds.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.end - self.start
     }
 
     /// Whether it holds no bytes.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
@@ -79,26 +73,47 @@ impl Block {
     /// Payload bytes that can still be appended; 0 once it was wrapped or closed.
     #[must_use]
     pub fn spare(&self) -> usize {
-        self.spare_within(self.payload_capacity())
+        self.open_end.saturating_sub(self.end)
     }
 
-    /// As `spare`, for somebody who fills blocks with `payload_max` bytes only.
-    pub(crate) fn spare_within(&self, payload_max: usize) -> usize {
-        if self.closed {
-            return 0;
-        }
-        let payload_max = payload_max.min(self.payload_capacity());
-        (self.payload_start + payload_max).saturating_sub(self.end)
+    /// Up to where somebody appends who fills blocks with `payload_max` bytes only.
+    pub(crate) fn end_within(&self, payload_max: usize) -> usize {
+        self.open_end.min(self.payload().start.saturating_add(payload_max))
     }
 
-    fn payload_capacity(&self) -> usize {
-        self.payload_end - self.payload_start
+    /// As `spare`, for somebody who appends up to `end_max` only.
+    #[inline]
+    pub(crate) fn spare_before(&self, end_max: usize) -> usize {
+        end_max.saturating_sub(self.end)
+    }
+
+    /// Where payload goes in the blocks of its pool.
+    fn payload(&self) -> Range<usize> {
+        self.loan.as_ref().map_or(0..0, |loan| loan.home().payload.clone())
+    }
+
+    #[inline]
+    fn memory(&self) -> &[u8] {
+        self.loan.as_ref().map_or(&[], |loan| &loan.memory)
+    }
+
+    #[inline]
+    fn memory_mut(&mut self) -> &mut [u8] {
+        self.loan.as_mut().map_or(&mut [], |loan| &mut loan.memory)
     }
 
     /// The room for more payload; [`commit`](Self::commit) says how much of it was used.
     pub fn spare_mut(&mut self) -> &mut [u8] {
         let spare = self.spare();
-        &mut self.memory[self.end..][..spare]
+        let end = self.end;
+        &mut self.memory_mut()[end..][..spare]
+    }
+
+    /// The room for more payload up to `end_max`, which is where it ends or before.
+    #[inline]
+    pub(crate) fn spare_mut_before(&mut self, end_max: usize) -> &mut [u8] {
+        let end = self.end;
+        self.memory_mut().get_mut(end..end_max).unwrap_or_default()
     }
 
     /// Counts the first `n` bytes of the spare room as payload.
@@ -118,11 +133,11 @@ impl Block {
     /// If the rooms are smaller than that.
     pub fn wrap(&mut self, head: usize, tail: usize) -> Wrapped<'_> {
         assert!(head <= self.start, "the head fits into the head room");
-        assert!(tail <= self.memory.len() - self.end, "the tail fits into the tail room");
+        assert!(tail <= self.memory().len() - self.end, "the tail fits into the tail room");
         let body_len = self.len();
         self.start -= head;
         self.end += tail;
-        self.closed = true;
+        self.open_end = 0;
         self.check();
         let (head, rest) = self.bytes_mut().split_at_mut(head);
         let (body, tail) = rest.split_at_mut(body_len);
@@ -137,10 +152,11 @@ impl Block {
     /// # Panics
     /// If the other holds more than the payload room of this one.
     pub fn copy_payload_from(&mut self, plain: &Block) {
-        assert!(plain.len() <= self.payload_capacity(), "the copy fits into the payload room");
-        self.start = self.payload_start;
+        let payload = self.payload();
+        assert!(plain.len() <= payload.len(), "the copy fits into the payload room");
+        self.start = payload.start;
         self.end = self.start + plain.len();
-        self.closed = false;
+        self.open_end = payload.end;
         self.bytes_mut().copy_from_slice(plain.bytes());
         self.check();
     }
@@ -156,11 +172,19 @@ impl Block {
         self.weight = self.weight.saturating_add(weight);
     }
 
-    /// Appends `bytes`, for which there is room.
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
-        self.memory[self.end..][..bytes.len()].copy_from_slice(bytes);
+    /// Appends `bytes` where they end before `end_max`, and says whether they did.
+    ///
+    /// This is the hot loop of whoever writes: the bounds are looked at once, by the slicing, and
+    /// hold as the invariants that other operations check.
+    #[inline]
+    pub(crate) fn put_before(&mut self, end_max: usize, bytes: &[u8]) -> bool {
+        let end = self.end;
+        let room = self.memory_mut().get_mut(end..end_max);
+        let room = room.and_then(|room| room.get_mut(..bytes.len()));
+        let Some(room) = room else { return false };
+        room.copy_from_slice(bytes);
         self.end += bytes.len();
-        self.check();
+        true
     }
 
     /// Forgets the first `n` bytes.
@@ -176,7 +200,7 @@ impl Block {
     }
 
     pub(crate) fn close(&mut self) {
-        self.closed = true;
+        self.open_end = 0;
     }
 
     /// Verifies `start <= end <= size`, and that an open block has not grown into the tail room.
@@ -185,9 +209,9 @@ impl Block {
     /// If it does not hold, which is a bug of this crate.
     pub fn invariants(&self) {
         assert!(self.start <= self.end, "start <= end");
-        assert!(self.end <= self.memory.len(), "end <= size");
-        let in_payload = self.end <= self.payload_end;
-        assert!(self.closed || in_payload, "payload stays out of the tail room");
+        assert!(self.end <= self.memory().len(), "end <= size");
+        let in_payload = self.end <= self.open_end;
+        assert!(self.open_end == 0 || in_payload, "payload stays out of the tail room");
     }
 
     fn check(&self) {
@@ -198,8 +222,11 @@ impl Block {
 }
 
 impl Drop for Block {
+    #[inline]
     fn drop(&mut self) {
-        self.pool.release(mem::take(&mut self.memory));
+        if let Some(loan) = self.loan.take() {
+            cache::take_back(loan);
+        }
     }
 }
 

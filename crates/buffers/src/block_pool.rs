@@ -1,14 +1,17 @@
 use std::fmt;
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::block::Block;
+use crate::cache;
+use crate::depot::{Depot, Keeper, Sizes};
 use crate::error::{Knob, PoolExhausted};
-use crate::free_list::{FreeList, Memory, allocate};
 use crate::limits::{
     BLOCK_HEAD_ROOM, BLOCK_TAIL_ROOM, BULK_BLOCK_PAYLOAD, BULK_BLOCKS_MAX, BULK_FREE_BLOCKS_MAX,
-    MESSAGE_BLOCK_PAYLOAD, MESSAGE_BLOCKS_MAX, MESSAGE_FREE_BLOCKS_MAX,
+    IDLE_TIME, MESSAGE_BLOCK_PAYLOAD, MESSAGE_BLOCKS_MAX, MESSAGE_FREE_BLOCKS_MAX,
 };
-use crate::stats::{Counters, PoolStats};
+use crate::stats::PoolStats;
+use crate::stock::{Refused, StockLimits};
+use crate::sync::Arc;
 
 /// The shape of a pool's blocks, and how many it may lend and keep.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +26,16 @@ pub struct BlockPoolConfig {
     pub tail_room: usize,
     /// Most blocks lent at once.
     pub blocks_max: usize,
-    /// Most blocks kept for the next use (at most 65,536); blocks beyond go back to the allocator.
+    /// Most blocks kept for the next use; blocks beyond go back to the system. What threads keep in
+    /// their caches, at most 256 KiB each, comes on top.
     pub free_blocks_max: usize,
+    /// What [`trim_idle`](BlockPool::trim_idle) finds unused for so long goes back to the system.
+    pub idle_time: Duration,
 }
 
 impl BlockPoolConfig {
     /// Blocks for messages: 16 KiB of payload, 4 bytes of head room, 16 bytes of tail room;
-    /// at most 65,536 lent and 1,024 kept.
+    /// at most 65,536 lent and 1,024 kept, idle ones for 10 s.
     #[must_use]
     pub fn messages() -> Self {
         Self {
@@ -39,11 +45,12 @@ impl BlockPoolConfig {
             tail_room: BLOCK_TAIL_ROOM,
             blocks_max: MESSAGE_BLOCKS_MAX,
             free_blocks_max: MESSAGE_FREE_BLOCKS_MAX,
+            idle_time: IDLE_TIME,
         }
     }
 
     /// Blocks for bulk data: 65,516 bytes of payload, 4 of head room and 16 of tail room, 64 KiB in
-    /// all; at most 16,384 lent and 256 kept.
+    /// all; at most 16,384 lent and 256 kept, idle ones for 10 s.
     #[must_use]
     pub fn bulk() -> Self {
         Self {
@@ -58,8 +65,9 @@ impl BlockPoolConfig {
 
 /// Lends [`Block`]s of one size: head room, payload and tail room in one piece.
 ///
-/// A handle: clones share one pool, and any thread may use any of them. A block keeps its pool
-/// alive, and finds its way back from whichever thread drops it.
+/// A handle: clones share one pool, and any thread may use any of them. Each thread keeps a few
+/// blocks for itself, so that acquire and release meet nobody. A block finds its way back from
+/// whichever thread drops it; when the last handle is dropped, what comes back goes to the system.
 #[derive(Clone)]
 pub struct BlockPool {
     shared: Arc<Shared>,
@@ -68,8 +76,7 @@ pub struct BlockPool {
 struct Shared {
     config: BlockPoolConfig,
     block_bytes: usize,
-    counters: Counters,
-    free: FreeList,
+    keeper: Keeper,
 }
 
 impl BlockPool {
@@ -85,48 +92,76 @@ impl BlockPool {
             .checked_add(config.head_room)
             .and_then(|bytes| bytes.checked_add(config.tail_room))
             .expect("a block fits the address space");
-        let (counters, free) = (Counters::default(), FreeList::new(config.free_blocks_max));
-        Self { shared: Arc::new(Shared { config, block_bytes, counters, free }) }
+        let limits = StockLimits {
+            out_bytes_max: config.blocks_max.saturating_mul(block_bytes),
+            free_bytes_max: config.free_blocks_max.saturating_mul(block_bytes),
+            classes: Box::new([(block_bytes, config.free_blocks_max)]),
+        };
+        let sizes = (block_bytes, config.head_room..config.head_room + config.payload);
+        let depot = Depot::new(config.name, Sizes::One, sizes, config.idle_time, limits);
+        let keeper = Keeper(Arc::new(depot));
+        Self { shared: Arc::new(Shared { config, block_bytes, keeper }) }
     }
 
     /// Lends an empty block.
     ///
     /// # Errors
-    /// [`PoolExhausted`] where `blocks_max` are lent already. It never waits.
+    /// [`PoolExhausted`] where `blocks_max` are lent already; those in the caches of other threads
+    /// count as lent. It never waits.
+    #[inline]
     pub fn acquire(&self) -> Result<Block, PoolExhausted> {
-        let Shared { config, block_bytes, counters, free } = &*self.shared;
-        let in_use_bytes_max = config.blocks_max.saturating_mul(*block_bytes);
-        counters.admit(*block_bytes, in_use_bytes_max).map_err(|in_use_bytes| {
-            counters.note_refused();
-            PoolExhausted {
-                pool: config.name,
-                asked: 1,
-                in_use: in_use_bytes / block_bytes,
-                limit: config.blocks_max,
-                knob: Knob::BlocksMax,
-            }
-        })?;
-        let memory = free.pop().unwrap_or_else(|| {
-            counters.note_allocated();
-            allocate(*block_bytes)
-        });
-        Ok(Block::new(memory, self.clone()))
+        let Shared { config, block_bytes, keeper } = &*self.shared;
+        match cache::lend(&keeper.0, *block_bytes) {
+            Ok(loan) => Ok(Block::new(loan, config)),
+            Err(refused) => Err(self.refusal(&refused)),
+        }
+    }
+
+    #[cold]
+    fn refusal(&self, refused: &Refused) -> PoolExhausted {
+        let Shared { config, block_bytes, keeper } = &*self.shared;
+        keeper.0.note_refused();
+        PoolExhausted {
+            pool: config.name,
+            asked: 1,
+            in_use: refused.in_use_bytes / block_bytes,
+            limit: config.blocks_max,
+            knob: Knob::BlocksMax,
+        }
+    }
+
+    /// Takes memory for so many blocks now instead of when they are first needed, as far as the pool
+    /// may keep them.
+    pub fn provide(&self, blocks: usize) {
+        self.shared.keeper.0.provide(self.shared.block_bytes, blocks);
     }
 
     /// The pool's counters now.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        let Shared { config, block_bytes, counters, free } = &*self.shared;
-        let free_blocks = free.len();
-        counters.stats(config.name, free_blocks, free_blocks * block_bytes)
+        self.shared.keeper.0.stats()
     }
 
-    /// Gives every block that waits for its next use back to the allocator.
+    /// Gives every block that waits for its next use back to the system. Other threads give up what
+    /// they keep when they use the pool next.
     pub fn trim(&self) {
-        // As many as there are now: what others return meanwhile is theirs to use again.
-        for _ in 0..self.shared.free.len() {
-            drop(self.shared.free.pop());
-        }
+        cache::forget(&self.shared.keeper.0);
+        self.shared.keeper.0.trim();
+    }
+
+    /// Gives back what nobody needed for [`idle_time`](BlockPoolConfig::idle_time): the first call
+    /// begins a period, and one after its end gives back the free blocks that were not touched in it,
+    /// 64 in one call at most. Of no use more often than once in a while, and harmless.
+    pub fn trim_idle(&self, now: Instant) {
+        self.shared.keeper.0.trim_idle(now);
+    }
+
+    /// Verifies that the accounts agree with the free blocks, and that no limit was passed.
+    ///
+    /// # Panics
+    /// If it does not hold, which is a bug of this crate.
+    pub fn invariants(&self) {
+        self.shared.keeper.0.invariants();
     }
 
     /// What errors and statistics call the pool.
@@ -151,13 +186,6 @@ impl BlockPool {
     #[must_use]
     pub fn tail_room(&self) -> usize {
         self.shared.config.tail_room
-    }
-
-    pub(crate) fn release(&self, memory: Memory) {
-        let bytes = memory.len();
-        // Where the list is full the block goes to the allocator.
-        drop(self.shared.free.push(memory));
-        self.shared.counters.note_returned(bytes);
     }
 }
 

@@ -120,14 +120,21 @@
 
 mod block;
 mod block_pool;
+mod cache;
 mod class;
+mod depot;
 mod error;
-mod free_list;
 pub mod limits;
+mod memory;
+#[cfg(loom)]
+#[cfg(test)]
+mod model;
 mod recv_buffer;
 mod recv_pool;
 mod send_buffer;
 mod stats;
+mod stock;
+mod sync;
 
 pub use block::{Block, Wrapped};
 pub use block_pool::{BlockPool, BlockPoolConfig};

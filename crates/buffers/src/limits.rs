@@ -1,5 +1,7 @@
 //! Every number this crate bounds memory with, and why it has that value.
 
+use std::time::Duration;
+
 /// Smallest receive class, in bytes: 2^8.
 ///
 /// A shorter block would cost more in free lists and counters than it saves.
@@ -26,11 +28,64 @@ pub const RECV_BUFFER_BYTES_MAX: usize = 1 << 30;
 /// 16 MiB: the 64 KiB buffers of 256 connections that were busy a moment ago.
 pub const RECV_FREE_BYTES_MAX: usize = 16 << 20;
 
+/// Default of [`RecvPoolConfig::class_free_bytes_max`](crate::RecvPoolConfig::class_free_bytes_max).
+///
+/// 8 MiB: half of all, so that one size that was popular once leaves room for the others.
+pub const RECV_CLASS_FREE_BYTES_MAX: usize = 8 << 20;
+
 /// Most free blocks of one receive class, whatever their size.
 ///
-/// 256 slots of 24 bytes are 6 KiB of list for each class in use; more blocks than that are not
-/// taken and returned in one turn of all the cores together.
+/// 256 blocks of the smallest class are 64 KiB; more than that are not taken and returned in one
+/// turn of all the cores together.
 pub const RECV_FREE_BLOCKS_PER_CLASS_MAX: usize = 256;
+
+/// From this size on a block is a mapping of its own, and ending it always shrinks the process.
+///
+/// A mapping costs two system calls and a fault for each page: 64 pages make that worth it, and
+/// smaller blocks are what the allocator is good at.
+pub const MAPPED_BYTES_MIN: usize = 1 << 18;
+
+/// Most bytes that one thread keeps of one pool in its cache.
+///
+/// 256 KiB: sixteen blocks for messages or four reads of 64 KiB, what a driver takes and returns in
+/// a turn. A pool keeps less in caches where its own limits are small: see `CACHE_SHARE`.
+pub const CACHE_BYTES_MAX: usize = 256 << 10;
+
+/// A cache holds at most this part of what its pool may lend, and of what it may keep: with 64
+/// threads the limits of the pool still mean what they say.
+pub const CACHE_SHARE: usize = 64;
+
+/// Below so many bytes a pool has no caches: they would serve nobody, and its limits are exact.
+pub const CACHE_BYTES_MIN: usize = 16 << 10;
+
+/// Most blocks of one class in the cache of a thread, whatever their size. Half of it moves at once
+/// between cache and pool, so that one lock serves eight blocks.
+pub const CACHE_BLOCKS_MAX: usize = 16;
+
+/// Most pools a thread has caches for; the oldest cache makes room. Two are in use in a driver.
+pub const CACHED_POOLS_MAX: usize = 8;
+
+/// Visits to the shared part of a pool after which half of the free blocks that none of them needed
+/// go back to the system.
+///
+/// Many against a burst (a visit is up to eight blocks), few against the life of a process.
+pub const TRIM_VISITS: u32 = 1 << 12;
+
+/// Most blocks given back in one call of `trim_idle`: a turn of a driver pays for a few system calls
+/// and not for a thousand.
+pub const TRIM_BLOCKS_PER_CALL_MAX: usize = 64;
+
+/// Default of `idle_time` in the configurations of both pools: what nobody needed for so long goes
+/// back. Ten seconds are long against a burst and short against a night.
+pub const IDLE_TIME: Duration = Duration::from_secs(10);
+
+/// Most slices of one vectored write: `IOV_MAX` of Linux and the BSDs, beyond which a write is an
+/// error.
+pub const IO_SLICES_MAX: usize = 1024;
+
+/// Reads in a row that fill less than a quarter of a buffer, after which it is changed for a smaller
+/// one: one short read may be the end of a message, two are a habit.
+pub const SHORT_READS_MAX: u8 = 2;
 
 /// Payload of a block for messages: 16 KiB.
 ///
@@ -64,9 +119,3 @@ pub const MESSAGE_FREE_BLOCKS_MAX: usize = 1 << 10;
 /// Default of [`BlockPoolConfig::free_blocks_max`](crate::BlockPoolConfig::free_blocks_max) for
 /// bulk data: 16 MiB of blocks wait for their next use.
 pub const BULK_FREE_BLOCKS_MAX: usize = 1 << 8;
-
-/// Most slots of one free list, however many a configuration asks for.
-///
-/// The list itself is allocated in one piece when its first block returns: 65,536 slots are
-/// 1.5 MiB.
-pub const FREE_LIST_SLOTS_MAX: usize = 1 << 16;

@@ -1,8 +1,11 @@
-use std::{fmt, mem};
+use std::fmt;
 
+use crate::cache;
+use crate::class::block_bytes;
+use crate::depot::Loan;
 use crate::error::PoolExhausted;
-use crate::free_list::Memory;
-use crate::recv_pool::RecvPool;
+use crate::limits::SHORT_READS_MAX;
+use crate::recv_pool;
 
 /// One contiguous block that bytes are read into, opened in place, and consumed from.
 ///
@@ -20,22 +23,25 @@ use crate::recv_pool::RecvPool;
 /// Dropping the buffer returns its block to the pool, from any thread.
 #[must_use = "a buffer that is dropped goes back to its pool"]
 pub struct RecvBuffer {
-    memory: Memory,
+    /// Its memory; there as long as the buffer lives.
+    loan: Option<Loan>,
     consumed: usize,
     opened: usize,
     filled: usize,
-    pool: RecvPool,
+    /// Reads in a row that filled little of the block.
+    short_reads: u8,
 }
 
 impl RecvBuffer {
-    pub(crate) fn new(memory: Memory, pool: RecvPool) -> Self {
-        Self { memory, consumed: 0, opened: 0, filled: 0, pool }
+    #[inline]
+    pub(crate) fn new(loan: Loan) -> Self {
+        Self { loan: Some(loan), consumed: 0, opened: 0, filled: 0, short_reads: 0 }
     }
 
     /// Bytes of the whole block.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.memory.len()
+        self.memory().len()
     }
 
     /// Bytes that were filled and not consumed yet, opened or not.
@@ -54,7 +60,9 @@ impl RecvBuffer {
     ///
     /// An empty buffer starts again at the front. Otherwise the bytes not yet consumed move to the
     /// front where that is enough, and to a block of the next sufficient class where it is not:
-    /// they are copied once and the old block is returned. The cursors keep their meaning.
+    /// they are copied once and the old block is returned. The cursors keep their meaning. An empty
+    /// buffer whose last two reads filled less than a quarter of it is changed for one of half the
+    /// size, where that is enough.
     ///
     /// # Errors
     /// [`PoolExhausted`] where the larger block is refused; for the moment of the copy both blocks
@@ -62,6 +70,9 @@ impl RecvBuffer {
     pub fn reserve(&mut self, spare_min: usize) -> Result<(), PoolExhausted> {
         if self.is_empty() {
             self.clear();
+            if self.short_reads >= SHORT_READS_MAX {
+                self.shrink(spare_min);
+            }
         }
         if self.capacity() - self.filled >= spare_min {
             return Ok(());
@@ -76,26 +87,57 @@ impl RecvBuffer {
         Ok(())
     }
 
+    #[cold]
+    fn shrink(&mut self, spare_min: usize) {
+        self.short_reads = 0;
+        let wanted = spare_min.max(self.capacity() / 2);
+        // Where the pool refuses, the larger block serves as well.
+        if block_bytes(wanted).is_some_and(|bytes| bytes < self.capacity())
+            && let Ok(smaller) = self.lend(wanted)
+        {
+            *self = smaller;
+        }
+    }
+
     fn compact(&mut self) {
-        self.memory.copy_within(self.consumed..self.filled, 0);
+        let kept = self.consumed..self.filled;
+        self.memory_mut().copy_within(kept, 0);
         self.opened -= self.consumed;
         self.filled -= self.consumed;
         self.consumed = 0;
     }
 
+    #[cold]
     fn move_to_block_of(&mut self, capacity_min: usize) -> Result<(), PoolExhausted> {
-        let mut larger = self.pool.acquire(capacity_min)?;
+        let mut larger = self.lend(capacity_min)?;
         larger.filled = self.len();
         larger.opened = self.opened - self.consumed;
-        larger.memory[..larger.filled].copy_from_slice(&self.memory[self.consumed..self.filled]);
+        let kept = &self.memory()[self.consumed..self.filled];
+        larger.memory_mut()[..kept.len()].copy_from_slice(kept);
         *self = larger;
         Ok(())
+    }
+
+    fn lend(&self, capacity_min: usize) -> Result<RecvBuffer, PoolExhausted> {
+        let loan = self.loan.as_ref().expect("a buffer has memory as long as it lives");
+        recv_pool::lend(loan.home(), capacity_min)
+    }
+
+    #[inline]
+    fn memory(&self) -> &[u8] {
+        self.loan.as_ref().map_or(&[], |loan| &loan.memory)
+    }
+
+    #[inline]
+    fn memory_mut(&mut self) -> &mut [u8] {
+        self.loan.as_mut().map_or(&mut [], |loan| &mut loan.memory)
     }
 
     /// The room behind what is filled, to read into; [`commit`](Self::commit) says how much of it
     /// was used.
     pub fn spare_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.filled..]
+        let part = self.filled..self.capacity();
+        &mut self.memory_mut()[part]
     }
 
     /// Counts the first `n` bytes of the spare room as filled.
@@ -103,7 +145,12 @@ impl RecvBuffer {
     /// # Panics
     /// If there is less room than that.
     pub fn commit(&mut self, n: usize) {
-        assert!(n <= self.capacity() - self.filled, "a commit stays within the capacity");
+        let spare = self.capacity() - self.filled;
+        assert!(n <= spare, "a commit stays within the capacity");
+        if n > 0 {
+            let was_short = n < spare && n < self.capacity() / 4;
+            self.short_reads = if was_short { self.short_reads.saturating_add(1) } else { 0 };
+        }
         self.filled += n;
         self.check();
     }
@@ -115,19 +162,21 @@ impl RecvBuffer {
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), PoolExhausted> {
         self.reserve(bytes.len())?;
         self.spare_mut()[..bytes.len()].copy_from_slice(bytes);
-        self.commit(bytes.len());
+        self.filled += bytes.len();
+        self.check();
         Ok(())
     }
 
     /// What was filled and not opened yet.
     #[must_use]
     pub fn unopened(&self) -> &[u8] {
-        &self.memory[self.opened..self.filled]
+        &self.memory()[self.opened..self.filled]
     }
 
     /// What was filled and not opened yet, to open it in place.
     pub fn unopened_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.opened..self.filled]
+        let part = self.opened..self.filled;
+        &mut self.memory_mut()[part]
     }
 
     /// Makes the first `n` unopened bytes readable.
@@ -156,12 +205,13 @@ impl RecvBuffer {
     /// What was opened and not consumed yet.
     #[must_use]
     pub fn readable(&self) -> &[u8] {
-        &self.memory[self.consumed..self.opened]
+        &self.memory()[self.consumed..self.opened]
     }
 
     /// What was opened and not consumed yet, to change it in place.
     pub fn readable_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.consumed..self.opened]
+        let part = self.consumed..self.opened;
+        &mut self.memory_mut()[part]
     }
 
     /// Consumes the first `n` readable bytes and lends them until the buffer is used again.
@@ -171,7 +221,7 @@ impl RecvBuffer {
     pub fn take(&mut self, n: usize) -> &[u8] {
         let start = self.consumed;
         self.consume(n);
-        &self.memory[start..self.consumed]
+        &self.memory()[start..self.consumed]
     }
 
     /// Consumes the first `n` readable bytes.
@@ -186,7 +236,8 @@ impl RecvBuffer {
 
     /// Zeroes everything not consumed yet, and empties the buffer.
     pub fn wipe(&mut self) {
-        self.memory[self.consumed..self.filled].fill(0);
+        let kept = self.consumed..self.filled;
+        self.memory_mut()[kept].fill(0);
         self.clear();
     }
 
@@ -204,7 +255,7 @@ impl RecvBuffer {
     pub fn invariants(&self) {
         assert!(self.consumed <= self.opened, "consumed <= opened");
         assert!(self.opened <= self.filled, "opened <= filled");
-        assert!(self.filled <= self.memory.len(), "filled <= capacity");
+        assert!(self.filled <= self.memory().len(), "filled <= capacity");
     }
 
     fn check(&self) {
@@ -215,8 +266,11 @@ impl RecvBuffer {
 }
 
 impl Drop for RecvBuffer {
+    #[inline]
     fn drop(&mut self) {
-        self.pool.release(mem::take(&mut self.memory));
+        if let Some(loan) = self.loan.take() {
+            cache::take_back(loan);
+        }
     }
 }
 

@@ -1,15 +1,18 @@
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
-use crate::class::{block_bytes, class_bytes, class_of};
+use crate::cache;
+use crate::class::{block_bytes, class_bytes};
+use crate::depot::{Depot, Keeper, Sizes};
 use crate::error::{Knob, PoolExhausted};
-use crate::free_list::{FreeList, Memory, allocate};
 use crate::limits::{
-    RECV_BUFFER_BYTES_MAX, RECV_CLASSES, RECV_FREE_BLOCKS_PER_CLASS_MAX, RECV_FREE_BYTES_MAX,
+    IDLE_TIME, RECV_BUFFER_BYTES_MAX, RECV_CLASS_FREE_BYTES_MAX, RECV_CLASSES,
+    RECV_FREE_BLOCKS_PER_CLASS_MAX, RECV_FREE_BYTES_MAX,
 };
 use crate::recv_buffer::RecvBuffer;
-use crate::stats::{Counters, PoolStats};
+use crate::stats::PoolStats;
+use crate::stock::{Refused, StockLimits};
+use crate::sync::Arc;
 
 /// How much memory a [`RecvPool`] may lend and keep.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +24,14 @@ pub struct RecvPoolConfig {
     pub in_use_bytes_max: usize,
     /// Most bytes that can be asked for in one buffer. Default: 1 GiB.
     pub buffer_bytes_max: usize,
-    /// Most bytes kept for the next use; blocks beyond go back to the allocator.
-    /// Default: 16 MiB.
+    /// Most bytes kept for the next use; blocks beyond go back to the system. What threads keep in
+    /// their caches, at most 256 KiB each, comes on top. Default: 16 MiB.
     pub free_bytes_max: usize,
+    /// Most bytes kept in blocks of one size. Default: 8 MiB.
+    pub class_free_bytes_max: usize,
+    /// What [`trim_idle`](RecvPool::trim_idle) finds unused for so long goes back to the system.
+    /// Default: 10 s.
+    pub idle_time: Duration,
 }
 
 impl Default for RecvPoolConfig {
@@ -33,129 +41,130 @@ impl Default for RecvPoolConfig {
             in_use_bytes_max: usize::MAX,
             buffer_bytes_max: RECV_BUFFER_BYTES_MAX,
             free_bytes_max: RECV_FREE_BYTES_MAX,
+            class_free_bytes_max: RECV_CLASS_FREE_BYTES_MAX,
+            idle_time: IDLE_TIME,
         }
     }
 }
 
-/// Lends [`RecvBuffer`]s of 2^8 to 2^22 bytes, and larger ones straight from the allocator.
+/// Lends [`RecvBuffer`]s of 2^8 to 2^22 bytes, and larger ones that are not kept.
 ///
-/// A handle: clones share one pool, and any thread may use any of them. A buffer keeps its pool
-/// alive, and finds its way back from whichever thread drops it.
+/// A handle: clones share one pool, and any thread may use any of them. Each thread keeps a few
+/// blocks for itself, so that acquire and release meet nobody. A buffer finds its way back from
+/// whichever thread drops it; when the last handle is dropped, what comes back goes to the system.
 #[derive(Clone)]
 pub struct RecvPool {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    config: RecvPoolConfig,
-    counters: Counters,
-    /// Bytes in `free`. Counted before a block is pushed and after it was popped, so that it is
-    /// never below the truth and the limit holds at every moment.
-    free_bytes: AtomicUsize,
-    free: [FreeList; RECV_CLASSES],
+    keeper: Arc<Keeper>,
 }
 
 impl RecvPool {
     /// Makes an empty pool; memory is taken when it is first needed.
     #[must_use]
     pub fn new(config: RecvPoolConfig) -> Self {
-        let free = std::array::from_fn(|class| {
-            let fitting = config.free_bytes_max / class_bytes(class);
-            FreeList::new(fitting.min(RECV_FREE_BLOCKS_PER_CLASS_MAX))
-        });
-        let (counters, free_bytes) = (Counters::default(), AtomicUsize::new(0));
-        Self { shared: Arc::new(Shared { config, counters, free_bytes, free }) }
+        let class_bytes_max = config.class_free_bytes_max.min(config.free_bytes_max);
+        let class = |class| {
+            let bytes = class_bytes(class);
+            (bytes, (class_bytes_max / bytes).min(RECV_FREE_BLOCKS_PER_CLASS_MAX))
+        };
+        let limits = StockLimits {
+            out_bytes_max: config.in_use_bytes_max,
+            free_bytes_max: config.free_bytes_max,
+            classes: (0..RECV_CLASSES).map(class).collect(),
+        };
+        // A quarter of the address space is the end in any case, so that rounding up to a block
+        // cannot pass what the allocator takes without a panic.
+        let asked_max = config.buffer_bytes_max.min(usize::MAX / 4);
+        let depot = Depot::new(
+            config.name,
+            Sizes::PowersOfTwo,
+            (asked_max, 0..0),
+            config.idle_time,
+            limits,
+        );
+        Self { keeper: Arc::new(Keeper(Arc::new(depot))) }
     }
 
     /// Lends an empty buffer of at least `capacity_min` bytes: the smallest class that holds them.
     ///
     /// # Errors
     /// [`PoolExhausted`] where a limit of the configuration would be passed. It never waits.
+    #[inline]
     pub fn acquire(&self, capacity_min: usize) -> Result<RecvBuffer, PoolExhausted> {
-        let bytes = self.admitted_block_bytes(capacity_min)?;
-        let memory = self.shared.pop(bytes).unwrap_or_else(|| {
-            self.shared.counters.note_allocated();
-            allocate(bytes)
-        });
-        Ok(RecvBuffer::new(memory, self.clone()))
+        lend(self.depot(), capacity_min)
+    }
+
+    /// Takes memory for so many buffers of at least `capacity_min` bytes now instead of when they
+    /// are first needed, as far as the pool may keep them.
+    pub fn provide(&self, capacity_min: usize, buffers: usize) {
+        if let Some(bytes) = block_bytes_within(self.depot(), capacity_min) {
+            self.depot().provide(bytes, buffers);
+        }
     }
 
     /// The pool's counters now.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        let free_blocks = self.shared.free.iter().map(FreeList::len).sum();
-        let free_bytes = self.shared.free_bytes.load(Relaxed);
-        self.shared.counters.stats(self.shared.config.name, free_blocks, free_bytes)
+        self.depot().stats()
     }
 
-    /// Gives every block that waits for its next use back to the allocator.
+    /// Gives every block that waits for its next use back to the system. Other threads give up what
+    /// they keep when they use the pool next.
     pub fn trim(&self) {
-        for (class, list) in self.shared.free.iter().enumerate() {
-            // As many as there are now: what others return meanwhile is theirs to use again.
-            for _ in 0..list.len() {
-                drop(self.shared.pop(class_bytes(class)));
-            }
-        }
+        cache::forget(self.depot());
+        self.depot().trim();
     }
 
-    /// Takes the block of a buffer that ends. Blocks of no class go to the allocator.
-    pub(crate) fn release(&self, memory: Memory) {
-        let bytes = memory.len();
-        self.shared.keep(memory);
-        self.shared.counters.note_returned(bytes);
+    /// Gives back what nobody needed for [`idle_time`](RecvPoolConfig::idle_time): the first call
+    /// begins a period, and one after its end gives back the free blocks that were not touched in it,
+    /// 64 in one call at most. Of no use more often than once in a while, and harmless.
+    pub fn trim_idle(&self, now: Instant) {
+        self.depot().trim_idle(now);
     }
 
-    fn admitted_block_bytes(&self, capacity_min: usize) -> Result<usize, PoolExhausted> {
-        let config = &self.shared.config;
-        let Some(bytes) = block_bytes(capacity_min).filter(|_| capacity_min <= config.buffer_max())
-        else {
-            let in_use = self.shared.counters.in_use_bytes();
-            return Err(self.refusal(
-                capacity_min,
-                in_use,
-                config.buffer_max(),
-                Knob::BufferBytesMax,
-            ));
-        };
-        match self.shared.counters.admit(bytes, config.in_use_bytes_max) {
-            Ok(()) => Ok(bytes),
-            Err(in_use) => {
-                Err(self.refusal(bytes, in_use, config.in_use_bytes_max, Knob::InUseBytesMax))
-            }
-        }
+    /// What errors and statistics call the pool.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.depot().name
     }
 
-    fn refusal(&self, asked: usize, in_use: usize, limit: usize, knob: Knob) -> PoolExhausted {
-        self.shared.counters.note_refused();
-        PoolExhausted { pool: self.shared.config.name, asked, in_use, limit, knob }
+    /// Verifies that the accounts agree with the free blocks, and that no limit was passed.
+    ///
+    /// # Panics
+    /// If it does not hold, which is a bug of this crate.
+    pub fn invariants(&self) {
+        self.depot().invariants();
+    }
+
+    fn depot(&self) -> &Arc<Depot> {
+        &self.keeper.0
     }
 }
 
-impl RecvPoolConfig {
-    /// The limit of a single buffer. A quarter of the address space is the end in any case, so that
-    /// rounding up to a block cannot pass what the allocator takes without a panic.
-    fn buffer_max(&self) -> usize {
-        self.buffer_bytes_max.min(usize::MAX / 4)
+/// As [`RecvPool::acquire`], for a buffer that grows and knows its depot only.
+#[inline]
+pub(crate) fn lend(depot: &Arc<Depot>, capacity_min: usize) -> Result<RecvBuffer, PoolExhausted> {
+    let Some(bytes) = block_bytes_within(depot, capacity_min) else {
+        return Err(refusal(depot, capacity_min, None));
+    };
+    match cache::lend(depot, bytes) {
+        Ok(loan) => Ok(RecvBuffer::new(loan)),
+        Err(refused) => Err(refusal(depot, bytes, Some(refused))),
     }
 }
 
-impl Shared {
-    fn pop(&self, bytes: usize) -> Option<Memory> {
-        let memory = self.free[class_of(bytes)?].pop()?;
-        self.free_bytes.fetch_sub(bytes, Relaxed);
-        Some(memory)
-    }
+#[inline]
+fn block_bytes_within(depot: &Depot, capacity_min: usize) -> Option<usize> {
+    block_bytes(capacity_min).filter(|_| capacity_min <= depot.asked_max)
+}
 
-    fn keep(&self, memory: Memory) {
-        let bytes = memory.len();
-        let Some(class) = class_of(bytes) else { return };
-        let room = self.free_bytes.fetch_update(Relaxed, Relaxed, |free| {
-            free.checked_add(bytes).filter(|&after| after <= self.config.free_bytes_max)
-        });
-        if room.is_ok() && self.free[class].push(memory).is_err() {
-            self.free_bytes.fetch_sub(bytes, Relaxed);
-        }
-    }
+#[cold]
+fn refusal(depot: &Depot, asked: usize, refused: Option<Refused>) -> PoolExhausted {
+    depot.note_refused();
+    let (in_use, limit, knob) = match refused {
+        Some(refused) => (refused.in_use_bytes, depot.in_use_bytes_max, Knob::InUseBytesMax),
+        None => (depot.stats().in_use_bytes, depot.asked_max, Knob::BufferBytesMax),
+    };
+    PoolExhausted { pool: depot.name, asked, in_use, limit, knob }
 }
 
 impl Default for RecvPool {

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use crate::block::Block;
 use crate::block_pool::BlockPool;
 use crate::error::{Knob, PoolExhausted};
+use crate::limits::IO_SLICES_MAX;
 
 /// A chain of [`Block`]s: bytes are appended at its tail and leave at its front, as whole blocks or
 /// as I/O slices.
@@ -15,8 +16,15 @@ use crate::error::{Knob, PoolExhausted};
 ///
 /// As an [`io::Write`] it takes everything or, where its pool refuses, nothing.
 pub struct SendBuffer {
-    blocks: VecDeque<Block>,
-    len: usize,
+    /// All blocks but the last; none of them is empty.
+    front: VecDeque<Block>,
+    /// Bytes in `front`.
+    front_len: usize,
+    /// The last block; there unless the chain has none. It is beside the others because appending
+    /// is what happens all the time.
+    tail: Option<Block>,
+    /// Up to where in the memory of `tail` this chain appends; 0 where there is none.
+    tail_end: usize,
     block_max: usize,
     pool: BlockPool,
 }
@@ -32,7 +40,14 @@ impl SendBuffer {
     /// records are smaller than the pool's blocks.
     #[must_use]
     pub fn with_block_max(pool: &BlockPool, payload_max: usize) -> Self {
-        let mut chain = Self { blocks: VecDeque::new(), len: 0, block_max: 1, pool: pool.clone() };
+        let mut chain = Self {
+            front: VecDeque::new(),
+            front_len: 0,
+            tail: None,
+            tail_end: 0,
+            block_max: 1,
+            pool: pool.clone(),
+        };
         chain.set_block_max(payload_max);
         chain
     }
@@ -40,19 +55,19 @@ impl SendBuffer {
     /// Bytes it holds: those not yet advanced over.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.front_len + self.tail.as_ref().map_or(0, Block::len)
     }
 
     /// Whether it holds no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Number of blocks that hold something.
     #[must_use]
     pub fn blocks(&self) -> usize {
-        self.blocks.len() - usize::from(self.tail_is_vacant())
+        self.front.len() + usize::from(self.tail.as_ref().is_some_and(|tail| !tail.is_empty()))
     }
 
     /// Where its blocks come from.
@@ -71,32 +86,32 @@ impl SendBuffer {
     /// pool's blocks hold. What is in the chain already stays as it is.
     pub fn set_block_max(&mut self, payload_max: usize) {
         self.block_max = payload_max.clamp(1, self.pool.payload_capacity());
+        self.note_tail();
     }
 
     /// Appends a copy of `bytes`, over as many blocks as it takes.
     ///
     /// # Errors
     /// [`PoolExhausted`] where the pool has no block left; then nothing was appended.
+    #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), PoolExhausted> {
-        match self.blocks.back_mut() {
-            Some(tail) if bytes.len() <= tail.spare_within(self.block_max) => {
-                tail.put(bytes);
-                self.len += bytes.len();
-                self.check();
-                Ok(())
-            }
-            _ => self.extend_over_blocks(bytes),
+        if let Some(tail) = &mut self.tail
+            && tail.put_before(self.tail_end, bytes)
+        {
+            return Ok(());
         }
+        self.extend_over_blocks(bytes)
     }
 
+    #[inline(never)]
     fn extend_over_blocks(&mut self, bytes: &[u8]) -> Result<(), PoolExhausted> {
-        let blocks_before = self.blocks.len();
-        let tail_len_before = self.blocks.back().map_or(0, Block::len);
+        let blocks_before = self.front.len() + usize::from(self.tail.is_some());
+        let tail_len_before = self.tail.as_ref().map_or(0, Block::len);
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.tail_spare() == 0 {
                 match self.pool.acquire() {
-                    Ok(block) => self.blocks.push_back(block),
+                    Ok(block) => self.push_tail(block),
                     Err(exhausted) => {
                         self.cut_back_to(blocks_before, tail_len_before);
                         return Err(exhausted);
@@ -104,19 +119,22 @@ impl SendBuffer {
                 }
             }
             let (now, later) = rest.split_at(rest.len().min(self.tail_spare()));
-            self.blocks.back_mut().expect("a block was opened above").put(now);
+            let tail = self.tail.as_mut().expect("a block was opened above");
+            assert!(tail.put_before(self.tail_end, now), "what is put was cut to the room");
             rest = later;
         }
-        self.len += bytes.len();
         self.check();
         Ok(())
     }
 
     fn cut_back_to(&mut self, blocks: usize, tail_len: usize) {
-        self.blocks.truncate(blocks);
-        if let Some(tail) = self.blocks.back_mut() {
+        while self.front.len() + usize::from(self.tail.is_some()) > blocks {
+            self.drop_tail();
+        }
+        if let Some(tail) = &mut self.tail {
             tail.truncate(tail_len);
         }
+        self.check();
     }
 
     /// Lends at least `n` contiguous bytes of room at the end of the chain, in one block: the tail
@@ -125,7 +143,18 @@ impl SendBuffer {
     /// # Errors
     /// [`PoolExhausted`] where the pool has no block left, or `n` is more than
     /// [`block_max`](Self::block_max), which no block would ever satisfy.
+    #[inline]
     pub fn reserve(&mut self, n: usize) -> Result<&mut [u8], PoolExhausted> {
+        if self.tail.is_none() || self.tail_spare() < n {
+            self.open_block_for(n)?;
+        }
+        let tail = self.tail.as_mut().expect("a chain that was reserved in has a tail");
+        Ok(tail.spare_mut_before(self.tail_end))
+    }
+
+    /// Even zero bytes need a block, where there is none: the slice must come from somewhere.
+    #[cold]
+    fn open_block_for(&mut self, n: usize) -> Result<(), PoolExhausted> {
         if n > self.block_max {
             return Err(PoolExhausted {
                 pool: self.pool.name(),
@@ -135,28 +164,23 @@ impl SendBuffer {
                 knob: Knob::BlockMax,
             });
         }
-        // Without a block even zero bytes need one: the slice must come from somewhere.
-        if self.tail_spare() < n || self.blocks.is_empty() {
-            // The tail is not vacant then: a vacant one has room for `block_max` bytes.
-            self.blocks.push_back(self.pool.acquire()?);
-        }
-        let spare = self.tail_spare();
-        let tail = self.blocks.back_mut().expect("a block was opened above");
-        Ok(tail.spare_mut().split_at_mut(spare).0)
+        // The tail is not vacant then: a vacant one has room for `block_max` bytes.
+        let block = self.pool.acquire()?;
+        self.push_tail(block);
+        Ok(())
     }
 
     /// Keeps the first `n` bytes of what [`reserve`](Self::reserve) lent.
     ///
     /// # Panics
     /// If less was lent.
+    #[inline]
     pub fn commit(&mut self, n: usize) {
         assert!(n <= self.tail_spare(), "a commit stays within what was reserved");
-        if let Some(tail) = self.blocks.back_mut() {
+        if let Some(tail) = &mut self.tail {
             tail.commit(n);
         }
-        self.len += n;
         self.drop_vacant_tail();
-        self.check();
     }
 
     /// Adds to the weight of the last block, where what was appended last ends.
@@ -164,28 +188,30 @@ impl SendBuffer {
     /// # Panics
     /// If the chain is empty: the weight would be lost.
     pub fn add_weight(&mut self, weight: u32) {
-        let tail = self.blocks.back_mut().expect("weight is added to bytes that are there");
+        let tail = self.tail.as_mut().expect("weight is added to bytes that are there");
         tail.add_weight(weight);
     }
 
     /// Weight of the last block; 0 if there is none.
     #[must_use]
     pub fn tail_weight(&self) -> u32 {
-        self.blocks.back().map_or(0, Block::weight)
+        self.tail.as_ref().map_or(0, Block::weight)
     }
 
     /// Bytes that can be appended without a new block; 0 if there is none or it is closed.
     #[must_use]
+    #[inline]
     pub fn tail_spare(&self) -> usize {
-        self.blocks.back().map_or(0, |tail| tail.spare_within(self.block_max))
+        self.tail.as_ref().map_or(0, |tail| tail.spare_before(self.tail_end))
     }
 
     /// Ends the last block: what is appended next begins a new one.
     pub fn close_tail(&mut self) {
         self.drop_vacant_tail();
-        if let Some(tail) = self.blocks.back_mut() {
+        if let Some(tail) = &mut self.tail {
             tail.close();
         }
+        self.note_tail();
     }
 
     /// Links a block behind the last one, without a copy. An empty one returns to its pool at once.
@@ -194,8 +220,7 @@ impl SendBuffer {
     pub fn push_block(&mut self, block: Block) {
         self.drop_vacant_tail();
         if !block.is_empty() {
-            self.len += block.len();
-            self.blocks.push_back(block);
+            self.push_tail(block);
         }
         self.check();
     }
@@ -203,32 +228,42 @@ impl SendBuffer {
     /// Takes the first block out, with what is left in it.
     pub fn pop_block(&mut self) -> Option<Block> {
         self.drop_vacant_tail();
-        let block = self.blocks.pop_front()?;
-        self.len -= block.len();
-        self.check();
-        Some(block)
+        if let Some(block) = self.front.pop_front() {
+            self.front_len -= block.len();
+            self.check();
+            return Some(block);
+        }
+        self.tail_end = 0;
+        self.tail.take()
     }
 
     /// The first block, with what is left in it.
     #[must_use]
     pub fn front(&self) -> Option<&Block> {
-        self.blocks.front().filter(|block| !block.is_empty())
+        self.front.front().or(self.tail.as_ref()).filter(|block| !block.is_empty())
     }
 
     /// Links all blocks of `other` behind the last one, without a copy, and leaves `other` empty.
     pub fn append(&mut self, other: &mut SendBuffer) {
         self.drop_vacant_tail();
         other.drop_vacant_tail();
-        self.blocks.append(&mut other.blocks);
-        self.len += std::mem::take(&mut other.len);
+        let Some(last) = other.tail.take() else { return };
+        other.tail_end = 0;
+        if let Some(tail) = self.tail.take() {
+            self.push_front_part(tail);
+        }
+        self.front.append(&mut other.front);
+        self.front_len += std::mem::take(&mut other.front_len);
+        self.push_tail(last);
         self.check();
     }
 
     /// Fills `slices` with the blocks from the front on, for one vectored write, and says how many
-    /// it filled.
+    /// it filled: never more than [`IO_SLICES_MAX`], which is what a system takes.
     pub fn io_slices<'chain>(&'chain self, slices: &mut [IoSlice<'chain>]) -> usize {
-        let filled = slices.len().min(self.blocks());
-        for (slice, block) in slices.iter_mut().zip(&self.blocks).take(filled) {
+        let filled = slices.len().min(self.blocks()).min(IO_SLICES_MAX);
+        let blocks = self.front.iter().chain(&self.tail);
+        for (slice, block) in slices[..filled].iter_mut().zip(blocks) {
             *slice = IoSlice::new(block.bytes());
         }
         filled
@@ -239,70 +274,104 @@ impl SendBuffer {
     /// # Panics
     /// If the chain holds fewer.
     pub fn advance(&mut self, n: usize) {
-        assert!(n <= self.len, "what is advanced over is there");
-        self.len -= n;
+        assert!(n <= self.len(), "what is advanced over is there");
         let mut rest = n;
-        while rest > 0 {
-            let front = self.blocks.front_mut().expect("as many bytes as were counted are there");
-            let step = rest.min(front.len());
-            front.advance(step);
-            rest -= step;
-            if front.is_empty() {
-                self.blocks.pop_front();
+        while let Some(front) = self.front.front_mut() {
+            if rest < front.len() {
+                front.advance(rest);
+                self.front_len -= rest;
+                return self.check();
             }
+            rest -= front.len();
+            self.front_len -= front.len();
+            self.front.pop_front();
+        }
+        if rest > 0 {
+            let tail = self.tail.as_mut().expect("as many bytes as were counted are there");
+            tail.advance(rest);
+            self.drop_vacant_tail();
         }
         self.check();
     }
 
     /// Returns all blocks.
     pub fn clear(&mut self) {
-        self.blocks.clear();
-        self.len = 0;
+        self.front.clear();
+        self.front_len = 0;
+        self.tail = None;
+        self.tail_end = 0;
     }
 
-    /// Frees the list of blocks of an idle chain; it grows again with the next block.
+    /// Frees the list of blocks of an idle chain; it grows again with the second block.
     pub fn park(&mut self) {
         self.drop_vacant_tail();
-        self.blocks.shrink_to_fit();
+        self.front.shrink_to_fit();
     }
 
-    /// Whether the last block is one that was reserved in and not committed to.
-    fn tail_is_vacant(&self) -> bool {
-        self.blocks.back().is_some_and(Block::is_empty)
+    fn push_tail(&mut self, block: Block) {
+        if let Some(before) = self.tail.replace(block) {
+            self.push_front_part(before);
+        }
+        self.note_tail();
     }
 
+    fn push_front_part(&mut self, block: Block) {
+        self.front_len += block.len();
+        self.front.push_back(block);
+    }
+
+    fn drop_tail(&mut self) {
+        self.tail = self.front.pop_back();
+        self.front_len -= self.tail.as_ref().map_or(0, Block::len);
+        self.note_tail();
+    }
+
+    /// Drops the last block if it is one that was reserved in and not committed to.
+    #[inline]
     fn drop_vacant_tail(&mut self) {
-        if self.tail_is_vacant() {
-            self.blocks.pop_back();
+        if self.tail.as_ref().is_some_and(Block::is_empty) {
+            self.drop_tail();
         }
     }
 
-    /// Verifies that the length is that of the blocks, and that only the last may be empty.
+    fn note_tail(&mut self) {
+        self.tail_end = self.tail.as_ref().map_or(0, |tail| tail.end_within(self.block_max));
+    }
+
+    /// Verifies that no byte is lost, that only the last block may be empty, and that the chain
+    /// appends where its last block has room.
     ///
     /// # Panics
     /// If it does not hold, which is a bug of this crate.
     pub fn invariants(&self) {
-        self.blocks.iter().for_each(Block::invariants);
-        assert!(self.blocks.iter().map(Block::len).sum::<usize>() == self.len, "no byte is lost");
-        let vacant = self.blocks.iter().filter(|block| block.is_empty()).count();
-        assert!(vacant == usize::from(self.tail_is_vacant()), "only the last block may be empty");
+        self.front.iter().chain(&self.tail).for_each(Block::invariants);
+        let front_len: usize = self.front.iter().map(Block::len).sum();
+        assert!(front_len == self.front_len, "no byte is lost");
+        assert!(self.front.iter().all(|it| !it.is_empty()), "only the last block may be empty");
+        let tail_end = self.tail.as_ref().map_or(0, |tail| tail.end_within(self.block_max));
+        assert!(tail_end == self.tail_end, "a chain appends where its tail has room");
+        self.check();
     }
 
     /// The part of the invariants that does not walk the chain.
+    #[inline]
     fn check(&self) {
         if cfg!(not(feature = "shipping")) {
-            assert!((self.len == 0) == self.front().is_none(), "a byte is in a block");
+            assert!((self.front_len == 0) == self.front.is_empty(), "a byte is in a block");
+            assert!(self.tail.is_some() || self.front.is_empty(), "who has blocks has a last one");
             assert!(self.block_max > 0, "a block takes at least a byte");
         }
     }
 }
 
 impl io::Write for SendBuffer {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.extend_from_slice(bytes)?;
         Ok(bytes.len())
     }
 
+    #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         Ok(self.extend_from_slice(bytes)?)
     }
@@ -316,7 +385,7 @@ impl fmt::Debug for SendBuffer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("SendBuffer")
-            .field("len", &self.len)
+            .field("len", &self.len())
             .field("blocks", &self.blocks())
             .finish()
     }

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::sync::{AtomicU64, Relaxed};
 
 /// What a pool has done and holds, at one moment.
 ///
@@ -15,11 +15,12 @@ pub struct PoolStats {
     pub in_use: usize,
     /// Bytes of the blocks held by somebody now, head and tail room included.
     pub in_use_bytes: usize,
-    /// Blocks that wait in the pool for their next use.
+    /// Blocks that wait for their next use, in the pool or in the caches of threads.
     pub free: usize,
-    /// Bytes of the blocks that wait in the pool.
+    /// Bytes of the blocks that wait for their next use.
     pub free_bytes: usize,
-    /// Most bytes that were ever in use at once.
+    /// Most bytes that were ever in use at once. What waited in the cache of a thread counts here:
+    /// it is memory, and nobody else could have it.
     pub high_water: usize,
     /// Blocks ever given back.
     pub returned: u64,
@@ -27,65 +28,80 @@ pub struct PoolStats {
     pub refused: u64,
 }
 
-/// The counters behind [`PoolStats`], and the gate that keeps bytes in use below their limit.
+/// What one thread lent and took back. Only that thread writes, so that counting is an addition
+/// and no traffic between processors; whoever adds up the tallies of all threads reads.
 ///
-/// Everything is relaxed: the counters order nothing, the free lists hand memory over.
+/// Everything is relaxed: the counters order nothing, the stock hands memory over.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
-    in_use_bytes: AtomicUsize,
-    high_water: AtomicUsize,
-    allocated: AtomicU64,
+pub(crate) struct Tally {
     lent: AtomicU64,
+    lent_bytes: AtomicU64,
     returned: AtomicU64,
-    refused: AtomicU64,
+    returned_bytes: AtomicU64,
 }
 
-impl Counters {
-    /// Counts `bytes` as in use, or says how many were in use when that would pass the limit.
-    pub(crate) fn admit(&self, bytes: usize, in_use_bytes_max: usize) -> Result<(), usize> {
-        let before = self.in_use_bytes.fetch_update(Relaxed, Relaxed, |in_use| {
-            in_use.checked_add(bytes).filter(|&after| after <= in_use_bytes_max)
-        })?;
-        self.lent.fetch_add(1, Relaxed);
-        let after = before + bytes;
-        if after > self.high_water.load(Relaxed) {
-            self.high_water.fetch_max(after, Relaxed);
-        }
-        Ok(())
+/// Sums of tallies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) lent: u64,
+    pub(crate) lent_bytes: u64,
+    pub(crate) returned: u64,
+    pub(crate) returned_bytes: u64,
+}
+
+impl Tally {
+    #[inline]
+    pub(crate) fn note_lent(&self, bytes: usize) {
+        raise(&self.lent, 1);
+        raise(&self.lent_bytes, bytes as u64);
     }
 
-    pub(crate) fn note_allocated(&self) {
-        self.allocated.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn note_refused(&self) {
-        self.refused.fetch_add(1, Relaxed);
-    }
-
+    #[inline]
     pub(crate) fn note_returned(&self, bytes: usize) {
-        self.in_use_bytes.fetch_sub(bytes, Relaxed);
-        self.returned.fetch_add(1, Relaxed);
+        raise(&self.returned, 1);
+        raise(&self.returned_bytes, bytes as u64);
+    }
+}
+
+/// Not an atomic addition: there is one writer.
+#[inline]
+fn raise(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
+}
+
+impl Totals {
+    pub(crate) fn note_lent(&mut self, bytes: usize) {
+        self.lent += 1;
+        self.lent_bytes = self.lent_bytes.wrapping_add(bytes as u64);
     }
 
-    pub(crate) fn in_use_bytes(&self) -> usize {
-        self.in_use_bytes.load(Relaxed)
+    pub(crate) fn note_returned(&mut self, bytes: usize) {
+        self.returned += 1;
+        self.returned_bytes = self.returned_bytes.wrapping_add(bytes as u64);
     }
 
-    pub(crate) fn stats(&self, name: &'static str, free: usize, free_bytes: usize) -> PoolStats {
-        // Returned first: what is lent and returned in between then counts as in use, never as less
-        // than nothing.
-        let returned = self.returned.load(Relaxed);
-        let in_use = self.lent.load(Relaxed).saturating_sub(returned);
-        PoolStats {
-            name,
-            allocated: self.allocated.load(Relaxed),
-            in_use: usize::try_from(in_use).unwrap_or(usize::MAX),
-            in_use_bytes: self.in_use_bytes(),
-            free,
-            free_bytes,
-            high_water: self.high_water.load(Relaxed),
-            returned,
-            refused: self.refused.load(Relaxed),
+    /// What was returned is read for all threads before what was lent: a block that is lent and
+    /// returned in between then counts as in use, never as less than nothing.
+    pub(crate) fn add_all(&mut self, tallies: &[crate::sync::Arc<Tally>]) {
+        for tally in tallies {
+            self.returned += tally.returned.load(Relaxed);
+            self.returned_bytes =
+                self.returned_bytes.wrapping_add(tally.returned_bytes.load(Relaxed));
         }
+        for tally in tallies {
+            self.lent += tally.lent.load(Relaxed);
+            self.lent_bytes = self.lent_bytes.wrapping_add(tally.lent_bytes.load(Relaxed));
+        }
+    }
+
+    /// Blocks and bytes that were lent and not returned.
+    pub(crate) fn in_use(&self) -> (usize, usize) {
+        let blocks = self.lent.saturating_sub(self.returned);
+        // Sums of bytes wrap after 16 EiB lent; their difference does not mind.
+        let bytes = self.lent_bytes.wrapping_sub(self.returned_bytes);
+        (
+            usize::try_from(blocks).unwrap_or(usize::MAX),
+            usize::try_from(bytes).unwrap_or(usize::MAX),
+        )
     }
 }

@@ -1,64 +1,19 @@
 //! Nothing is allocated once a pool is warm. A counting allocator knows.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::{IoSlice, Write};
 
+use allocation_counter::measure;
 use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool, SendBuffer};
 
 const ROUNDS: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
-
-thread_local! {
-    /// By thread, because the test runner's own threads allocate as they please.
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn count() {
-    // A thread that ends allocates nothing that is counted here.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator as it came; the counter is a thread-local
-// without a destructor and without an allocation of its own.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `alloc`, which is the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the system's.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `realloc`, which is the system's.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, which is the system's.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 /// Calls before counting begins: more than one cycle of whatever a round does now and then.
 const WARM_UP: usize = 4_096;
 
 /// Allocations of `rounds` calls, once everything is warm.
-fn allocations_of(rounds: usize, mut round: impl FnMut(usize)) -> usize {
+fn allocations_of(rounds: usize, mut round: impl FnMut(usize)) -> u64 {
     (0..WARM_UP).for_each(&mut round);
-    let before = ALLOCATIONS.get();
-    (0..rounds).for_each(&mut round);
-    ALLOCATIONS.get() - before
+    measure(|| (0..rounds).for_each(&mut round)).count_total
 }
 
 #[test]
@@ -131,11 +86,16 @@ fn an_idle_chain_holds_no_memory_after_it_was_parked() {
     let pool = BlockPool::new(BlockPoolConfig::messages());
     let mut chain = SendBuffer::new(&pool);
     assert_eq!(allocations_of(1, |_| chain.park()), 0);
-    // A chain that was never used, and one that was parked, allocate the same with their next block.
+    // A chain that was never used, and one that was parked, allocate the same with their second block.
     let allocations = allocations_of(1, |_| {
-        chain.extend_from_slice(b"a").unwrap();
+        chain.extend_from_slice(&[1; (16 << 10) + 1]).unwrap();
         chain.clear();
         chain.park();
     });
     assert_eq!(allocations, 1, "the list of blocks, given back by `park`");
+    let allocations = allocations_of(1, |_| {
+        chain.extend_from_slice(b"a").unwrap();
+        chain.clear();
+    });
+    assert_eq!(allocations, 0, "one block needs no list");
 }

@@ -3,7 +3,7 @@
 use std::io::{IoSlice, Write};
 use std::thread;
 
-use moorline_buffers::limits::RECV_FREE_BLOCKS_PER_CLASS_MAX;
+use moorline_buffers::limits::{self, CACHE_BLOCKS_MAX, RECV_FREE_BLOCKS_PER_CLASS_MAX};
 use moorline_buffers::{
     Block, BlockPool, BlockPoolConfig, Knob, RecvBuffer, RecvPool, RecvPoolConfig, SendBuffer,
 };
@@ -16,6 +16,7 @@ fn small_blocks(blocks_max: usize) -> BlockPool {
         tail_room: 16,
         blocks_max,
         free_blocks_max: 4,
+        idle_time: limits::IDLE_TIME,
     })
 }
 
@@ -233,8 +234,10 @@ fn what_does_not_fit_the_free_lists_goes_back_to_the_allocator() {
     let pool = RecvPool::default();
     let held: Vec<RecvBuffer> = (0..300).map(|_| pool.acquire(256).unwrap()).collect();
     drop(held);
-    let class_max = RECV_FREE_BLOCKS_PER_CLASS_MAX;
-    assert_eq!((pool.stats().free, pool.stats().free_bytes), (class_max, class_max * 256));
+    // This thread keeps a few for itself.
+    let free_max = RECV_FREE_BLOCKS_PER_CLASS_MAX + CACHE_BLOCKS_MAX;
+    assert!((RECV_FREE_BLOCKS_PER_CLASS_MAX..=free_max).contains(&pool.stats().free));
+    assert_eq!(pool.stats().free_bytes, pool.stats().free * 256);
     pool.trim();
 
     drop(pool.acquire((1 << 22) + 1).unwrap());

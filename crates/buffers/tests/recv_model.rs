@@ -13,6 +13,8 @@ use proptest::prelude::*;
 struct Model {
     bytes: Vec<u8>,
     opened: usize,
+    /// Reads in a row that were short.
+    short_reads: usize,
 }
 
 /// Lengths are fractions of what is there, in 256ths, so that every operation is a legal one and
@@ -74,7 +76,12 @@ impl Model {
                 self.bytes.extend(pattern(len, seed));
             }
             Step::Read(part, seed) => {
-                let len = part_of(buffer.spare_mut().len(), part);
+                let spare = buffer.spare_mut().len();
+                let len = part_of(spare, part);
+                let was_short = len < spare && len < buffer.capacity() / 4;
+                if len > 0 {
+                    self.short_reads = if was_short { self.short_reads + 1 } else { 0 };
+                }
                 buffer.spare_mut()[..len].copy_from_slice(&pattern(len, seed));
                 buffer.commit(len);
                 self.bytes.extend(pattern(len, seed));
@@ -120,19 +127,29 @@ impl Model {
             }
             Step::Wipe => {
                 buffer.wipe();
-                *self = Self::default();
+                *self = Self { short_reads: self.short_reads, ..Self::default() };
             }
             Step::Clear => {
                 buffer.clear();
-                *self = Self::default();
+                *self = Self { short_reads: self.short_reads, ..Self::default() };
             }
         }
     }
 
-    /// A block is changed for a larger one only where it cannot hold what is there and what comes.
-    fn capacity_after(&self, buffer: &RecvBuffer, coming: usize) -> usize {
+    /// A block is changed for a larger one only where it cannot hold what is there and what comes,
+    /// and for a smaller one only when it is empty and was too large twice.
+    fn capacity_after(&mut self, buffer: &RecvBuffer, coming: usize) -> usize {
+        let mut capacity = buffer.capacity();
+        if self.bytes.is_empty() && self.short_reads >= 2 {
+            self.short_reads = 0;
+            capacity = capacity.min(coming.max(capacity / 2).max(256).next_power_of_two());
+        }
         let needed = self.bytes.len() + coming;
-        if needed <= buffer.capacity() { buffer.capacity() } else { needed.next_power_of_two() }
+        if needed <= capacity {
+            return capacity;
+        }
+        self.short_reads = 0;
+        needed.next_power_of_two()
     }
 
     fn compare(&self, buffer: &RecvBuffer) {

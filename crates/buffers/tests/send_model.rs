@@ -76,6 +76,7 @@ impl Pair {
             tail_room: TAIL,
             blocks_max: usize::MAX,
             free_blocks_max: 1024,
+            ..BlockPoolConfig::messages()
         });
         let chains = [SendBuffer::new(&pool), SendBuffer::new(&pool)];
         Self { pool, chains, models: [Vec::new(), Vec::new()], next: 0 }

@@ -43,12 +43,13 @@ pub(super) const LAYERS: &[Layer] = &[
         below_service: false,
     },
     Layer { of: "moorline-cli", sees: &["moorline"], below_service: false },
-    // The one sample about a layer by itself.
+    // Samples about one layer by itself.
     Layer {
         of: "encryption",
         sees: &["moorline-noise", "moorline-noise-aws-lc"],
         below_service: false,
     },
+    Layer { of: "buffers-only", sees: &["moorline-buffers"], below_service: false },
     Layer { of: "samples/", sees: &["moorline"], below_service: false },
     Layer {
         of: "moorline-benches",

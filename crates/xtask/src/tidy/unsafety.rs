@@ -9,7 +9,6 @@ use super::{Finding, Report};
 /// Files that may hold `unsafe`: in a library each with the measured gain that pays for it, which
 /// none has today; in tests each with the reason why safe code cannot test it.
 const UNSAFE_FILES: &[&str] = &[
-    "crates/buffers/tests/allocations.rs", // counts allocations: a global allocator is unsafe to write
     "crates/moorline/tests/allocations.rs", // likewise, for whole sessions
 ];
 
