@@ -1,14 +1,22 @@
 //! `moorline-buffers` beside plain copies into a warm `Vec`, beside `BytesMut`, and beside the
 //! allocator.
+//!
+//! What goes into a chain leaves it block by block: it is sealed, written and given back while the
+//! next is being filled. So the `BytesMut` beside it hands its memory on as well, in records of the
+//! same size. `kept` is a `BytesMut` that never does: one piece of warm memory, filled and emptied
+//! in place, which is a plain copy by another name and stands there as the end of the scale.
+
+mod baselines;
 
 use std::hint::black_box;
 use std::io::IoSlice;
 use std::sync::Barrier;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool, SendBuffer};
 
-use crate::pairs::{Pair, compare};
+use self::baselines::{Kept, Records, Room};
+use crate::pairs::{Pair, calibrate, compare, compare_counted};
 use crate::report::{Report, Unit};
 
 /// Bytes that one run of a row moves: they fit into the second-level cache, so that what is
@@ -18,15 +26,21 @@ const TOTAL: usize = 256 * 1024;
 /// One read of a driver.
 const READ: usize = 64 * 1024;
 
+/// What one unit of a read is.
+const UNIT: usize = 64;
+
 /// Rounds of acquire and release in one run of a row.
 const ROUNDS: u32 = 1_000;
 
+/// Bytes that the kernel takes at a time.
+const TAKEN: usize = 10_000;
+
 pub(crate) fn run(report: &mut Report) {
-    write_drain(report, 512);
+    write_drain(report, "write-drain-512", 512);
     for (row, piece) in [("append-64", 64), ("append-1k", 1024), ("append-64k", 64 * 1024)] {
         append(report, row, piece);
     }
-    recv_fill_consume(report);
+    recv_fill_consume(report, "recv-fill-consume");
     for (row, threads) in
         [("acquire-release-1t", 1), ("acquire-release-2t", 2), ("acquire-release-4t", 4)]
     {
@@ -34,45 +48,47 @@ pub(crate) fn run(report: &mut Report) {
     }
 }
 
+/// Messages go in, and everything is given up at once.
 fn append(report: &mut Report, row: &str, piece: usize) {
     let source = vec![7; piece];
+    let pieces = || (0..TOTAL / piece).map(|_| &black_box(&source)[..]);
     let pool = BlockPool::new(BlockPoolConfig::messages());
     let mut chain = SendBuffer::new(&pool);
     let mut ours = || {
-        for _ in 0..TOTAL / piece {
-            chain.extend_from_slice(black_box(&source)).expect("the pool is large enough");
-        }
+        pieces()
+            .for_each(|piece| chain.extend_from_slice(piece).expect("the pool is large enough"));
         black_box(&mut chain).clear();
     };
-    let mut vec = Vec::with_capacity(TOTAL);
-    let copy = || {
-        for _ in 0..TOTAL / piece {
-            vec.extend_from_slice(black_box(&source));
-        }
-        black_box(&mut vec).clear();
-    };
     let unit = Unit::GigabytesPerSecond(TOTAL);
+    let mut room = Room::new(TOTAL);
+    let copy = || {
+        pieces().for_each(|piece| room.put(piece));
+        black_box(&mut room).clear();
+    };
     report.row("buffers", row, "copy", unit, &compare(&mut ours, copy));
-    let mut bytes = BytesMut::with_capacity(TOTAL);
+    let mut records = Records::new();
     let bytes_mut = || {
-        for _ in 0..TOTAL / piece {
-            bytes.extend_from_slice(black_box(&source));
-        }
-        black_box(&mut bytes).clear();
+        pieces().for_each(|piece| records.put(piece));
+        black_box(&mut records).clear();
     };
     report.row("buffers", row, "BytesMut", unit, &compare(&mut ours, bytes_mut));
+    let mut kept = Kept::new(TOTAL);
+    let kept = || {
+        pieces().for_each(|piece| kept.put(piece));
+        black_box(&mut kept).clear();
+    };
+    report.row("buffers", row, "kept", unit, &compare(&mut ours, kept));
 }
 
-/// Messages go in, I/O slices come out, and the kernel takes 10,000 bytes at a time.
-fn write_drain(report: &mut Report, piece: usize) {
-    const TAKEN: usize = 10_000;
+/// Messages go in, I/O slices come out, and the kernel takes some bytes at a time.
+fn write_drain(report: &mut Report, row: &str, piece: usize) {
     let source = vec![7; piece];
+    let pieces = || (0..TOTAL / piece).map(|_| &black_box(&source)[..]);
     let pool = BlockPool::new(BlockPoolConfig::messages());
     let mut chain = SendBuffer::new(&pool);
     let mut ours = || {
-        for _ in 0..TOTAL / piece {
-            chain.extend_from_slice(black_box(&source)).expect("the pool is large enough");
-        }
+        pieces()
+            .for_each(|piece| chain.extend_from_slice(piece).expect("the pool is large enough"));
         while !chain.is_empty() {
             let mut slices = [IoSlice::new(&[]); 64];
             let count = chain.io_slices(&mut slices);
@@ -80,35 +96,29 @@ fn write_drain(report: &mut Report, piece: usize) {
             chain.advance(chain.len().min(TAKEN));
         }
     };
-    let mut vec = Vec::with_capacity(TOTAL);
-    let copy = || {
-        for _ in 0..TOTAL / piece {
-            vec.extend_from_slice(black_box(&source));
-        }
-        vec.chunks(TAKEN).for_each(|chunk| {
-            black_box(chunk);
-        });
-        vec.clear();
-    };
     let unit = Unit::GigabytesPerSecond(TOTAL);
-    report.row("buffers", "write-drain-512", "copy", unit, &compare(&mut ours, copy));
-    let mut bytes = BytesMut::with_capacity(TOTAL);
-    let bytes_mut = || {
-        bytes.reserve(TOTAL);
-        for _ in 0..TOTAL / piece {
-            bytes.extend_from_slice(black_box(&source));
-        }
-        while bytes.has_remaining() {
-            black_box(bytes.chunk());
-            bytes.advance(bytes.remaining().min(TAKEN));
-        }
+    let mut room = Room::new(TOTAL);
+    let copy = || {
+        pieces().for_each(|piece| room.put(piece));
+        room.drain(TAKEN);
     };
-    report.row("buffers", "write-drain-512", "BytesMut", unit, &compare(&mut ours, bytes_mut));
+    report.row("buffers", row, "copy", unit, &compare(&mut ours, copy));
+    let mut records = Records::new();
+    let bytes_mut = || {
+        pieces().for_each(|piece| records.put(piece));
+        records.drain(TAKEN);
+    };
+    report.row("buffers", row, "BytesMut", unit, &compare(&mut ours, bytes_mut));
+    let mut kept = Kept::new(TOTAL);
+    let kept = || {
+        pieces().for_each(|piece| kept.put(piece));
+        kept.drain(TAKEN);
+    };
+    report.row("buffers", row, "kept", unit, &compare(&mut ours, kept));
 }
 
-/// One read of 64 KiB, consumed in units of 64 bytes, block taken and returned.
-fn recv_fill_consume(report: &mut Report) {
-    const PIECE: usize = 64;
+/// One read, consumed unit by unit where it lies; the block is taken for it and returned.
+fn recv_fill_consume(report: &mut Report, row: &str) {
     let source = vec![7; READ];
     let pool = RecvPool::default();
     let mut ours = || {
@@ -117,47 +127,52 @@ fn recv_fill_consume(report: &mut Report) {
         buffer.commit(READ);
         buffer.mark_opened(READ);
         while !buffer.is_empty() {
-            black_box(buffer.take(PIECE));
+            black_box(buffer.take(UNIT));
         }
-    };
-    let mut vec = vec![0; READ];
-    let copy = || {
-        vec[..READ].copy_from_slice(black_box(&source));
-        vec.chunks(PIECE).for_each(|unit| {
-            black_box(unit);
-        });
     };
     let unit = Unit::GigabytesPerSecond(READ);
-    report.row("buffers", "recv-fill-consume", "copy", unit, &compare(&mut ours, copy));
-    let bytes_mut = || {
-        let mut bytes = BytesMut::with_capacity(READ);
-        bytes.extend_from_slice(black_box(&source));
-        while bytes.has_remaining() {
-            black_box(bytes.split_to(PIECE));
-        }
+    let mut room = Room::new(READ);
+    let copy = || {
+        room.put(black_box(&source));
+        room.drain(UNIT);
     };
-    report.row("buffers", "recv-fill-consume", "BytesMut", unit, &compare(&mut ours, bytes_mut));
+    report.row("buffers", row, "copy", unit, &compare(&mut ours, copy));
+    let bytes_mut = || {
+        let mut bytes = Kept::new(READ);
+        bytes.put(black_box(&source));
+        bytes.consume(UNIT);
+    };
+    report.row("buffers", row, "BytesMut", unit, &compare(&mut ours, bytes_mut));
+    let mut bytes = Kept::new(READ);
+    let kept = || {
+        bytes.put(black_box(&source));
+        bytes.consume(UNIT);
+    };
+    report.row("buffers", row, "kept", unit, &compare(&mut ours, kept));
 }
 
 /// A block of 16 KiB, taken and returned, by so many threads at once. The time is a thread's.
 fn acquire_release(report: &mut Report, row: &str, threads: u32) {
+    const BLOCK: usize = 16 * 1024;
     let pool = BlockPool::new(BlockPoolConfig::messages());
-    let pair = together(
-        threads,
-        || drop(black_box(pool.acquire().expect("the pool is large enough"))),
-        || drop(black_box(Vec::<u8>::with_capacity(16 * 1024))),
-    );
-    report.row("buffers", row, "allocator", Unit::NanosecondsPerStep(ROUNDS), &pair);
+    let ours = || drop(black_box(pool.acquire().expect("the pool is large enough")));
+    let unit = Unit::NanosecondsPerStep(ROUNDS);
+    let vec = || drop(black_box(Vec::<u8>::with_capacity(BLOCK)));
+    report.row("buffers", row, "allocator", unit, &together(threads, ours, vec));
+    let bytes_mut = || drop(black_box(BytesMut::with_capacity(BLOCK)));
+    report.row("buffers", row, "BytesMut", unit, &together(threads, ours, bytes_mut));
 }
 
-/// The same comparison on `threads` threads that start together; the first one's is returned.
+/// The same comparison on `threads` threads, each run of which begins together; the first one's is
+/// returned.
 fn together(threads: u32, ours: impl Fn() + Sync, baseline: impl Fn() + Sync) -> Pair {
-    let start = Barrier::new(threads as usize);
-    let one = || {
-        start.wait();
-        let rounds = |work: &dyn Fn()| (0..ROUNDS).for_each(|_| work());
-        compare(|| rounds(&ours), || rounds(&baseline))
+    let many = |work: &dyn Fn()| (0..ROUNDS).for_each(|_| work());
+    let counts = (calibrate(&mut || many(&ours)), calibrate(&mut || many(&baseline)));
+    let barrier = Barrier::new(threads as usize);
+    let begin = || {
+        barrier.wait();
     };
+    let one = || compare_counted(counts, begin, || many(&ours), || many(&baseline));
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
         let pair = one();

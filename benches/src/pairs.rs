@@ -20,18 +20,35 @@ pub(crate) struct Pair {
 
 /// Runs both in turns, the order reversed every second time.
 pub(crate) fn compare(mut ours: impl FnMut(), mut baseline: impl FnMut()) -> Pair {
-    let (our_count, baseline_count) = (calibrate(&mut ours), calibrate(&mut baseline));
+    let counts = (calibrate(&mut ours), calibrate(&mut baseline));
+    compare_counted(counts, || (), ours, baseline)
+}
+
+/// As `compare`, with so many calls in each run, and `begin` before each of them: where several
+/// threads compare the same, all of them shall do the same at the same time.
+pub(crate) fn compare_counted(
+    (our_count, baseline_count): (u32, u32),
+    begin: impl Fn(),
+    mut ours: impl FnMut(),
+    mut baseline: impl FnMut(),
+) -> Pair {
+    let mut our_time = || {
+        begin();
+        time(&mut ours, our_count)
+    };
+    let mut baseline_time = || {
+        begin();
+        time(&mut baseline, baseline_count)
+    };
     let mut times = Vec::with_capacity(PAIRS);
     for pair in 0..PAIRS {
-        let (our_time, baseline_time);
         if pair % 2 == 0 {
-            our_time = time(&mut ours, our_count);
-            baseline_time = time(&mut baseline, baseline_count);
+            let ours = our_time();
+            times.push((ours, baseline_time()));
         } else {
-            baseline_time = time(&mut baseline, baseline_count);
-            our_time = time(&mut ours, our_count);
+            let baseline = baseline_time();
+            times.push((our_time(), baseline));
         }
-        times.push((our_time, baseline_time));
     }
     Pair {
         ours: median(times.iter().map(|pair| pair.0).collect()),
@@ -41,7 +58,7 @@ pub(crate) fn compare(mut ours: impl FnMut(), mut baseline: impl FnMut()) -> Pai
 }
 
 /// How often the work fits into one run; it also warms everything up.
-fn calibrate(work: &mut impl FnMut()) -> u32 {
+pub(crate) fn calibrate(work: &mut impl FnMut()) -> u32 {
     let mut count = 1;
     loop {
         let start = Instant::now();
