@@ -17,7 +17,7 @@ use crate::depot::Loan;
 /// where it lies. Dropping the block returns it to its pool, from any thread.
 #[must_use = "a block that is dropped goes back to its pool"]
 pub struct Block {
-    /// Its memory; there as long as the block lives.
+    /// Its memory, from the allocator; there as long as the block lives, but in `none`.
     loan: Option<Loan>,
     start: usize,
     end: usize,
@@ -41,6 +41,20 @@ impl Block {
     pub(crate) fn new(loan: Loan, config: &BlockPoolConfig) -> Self {
         let start = config.head_room;
         Self { loan: Some(loan), start, end: start, open_end: start + config.payload, weight: 0 }
+    }
+
+    /// No block: what stands in a chain where there is none. It holds nothing and has no room.
+    pub(crate) fn none() -> Self {
+        Self { loan: None, start: 0, end: 0, open_end: 0, weight: 0 }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.loan.is_none()
+    }
+
+    /// This block, and none in its place.
+    pub(crate) fn take(&mut self) -> Option<Self> {
+        Some(std::mem::replace(self, Self::none())).filter(|block| !block.is_none())
     }
 
     /// The bytes it holds: the payload, and head and tail once it was wrapped.
@@ -94,12 +108,12 @@ impl Block {
 
     #[inline]
     fn memory(&self) -> &[u8] {
-        self.loan.as_ref().map_or(&[], |loan| &loan.memory)
+        self.loan.as_ref().map_or(&[], |loan| loan.memory.heap())
     }
 
     #[inline]
     fn memory_mut(&mut self) -> &mut [u8] {
-        self.loan.as_mut().map_or(&mut [], |loan| &mut loan.memory)
+        self.loan.as_mut().map_or(&mut [], |loan| loan.memory.heap_mut())
     }
 
     /// The room for more payload; [`commit`](Self::commit) says how much of it was used.
@@ -179,11 +193,12 @@ impl Block {
     #[inline]
     pub(crate) fn put_before(&mut self, end_max: usize, bytes: &[u8]) -> bool {
         let end = self.end;
-        let room = self.memory_mut().get_mut(end..end_max);
-        let room = room.and_then(|room| room.get_mut(..bytes.len()));
-        let Some(room) = room else { return false };
-        room.copy_from_slice(bytes);
-        self.end += bytes.len();
+        if bytes.len() > end_max.saturating_sub(end) {
+            return false;
+        }
+        let Some(loan) = &mut self.loan else { return false };
+        loan.memory.heap_mut()[end..][..bytes.len()].copy_from_slice(bytes);
+        self.end = end + bytes.len();
         true
     }
 

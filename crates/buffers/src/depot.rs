@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use crate::class::class_of;
 use crate::limits::{CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_SHARE};
-use crate::memory::{Memory, allocate};
+use crate::memory::{Memory, allocate, allocate_on_heap};
 use crate::stats::{PoolStats, Tally, Totals};
 use crate::stock::{Refused, Stock, StockLimits};
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Relaxed};
@@ -34,7 +34,7 @@ const CLOSED: u64 = u64::MAX;
 pub(crate) enum Sizes {
     /// Receive classes, and larger ones that belong to none.
     PowersOfTwo,
-    /// One class.
+    /// One class, always from the allocator.
     One,
 }
 
@@ -62,8 +62,12 @@ pub(crate) struct Lent {
 }
 
 impl Lent {
-    pub(crate) fn new(bytes: usize) -> Loan {
-        Box::new(Self { memory: allocate(bytes), home: None })
+    pub(crate) fn new(sizes: Sizes, bytes: usize) -> Loan {
+        let memory = match sizes {
+            Sizes::One => allocate_on_heap(bytes),
+            Sizes::PowersOfTwo => allocate(bytes),
+        };
+        Box::new(Self { memory, home: None })
     }
 
     #[inline]
@@ -136,7 +140,7 @@ impl Depot {
         settled.note_lent(bytes);
         drop(locked);
         // The lock is not held while the system looks for memory.
-        Ok(picked.unwrap_or_else(|| Lent::new(bytes)).of(home))
+        Ok(picked.unwrap_or_else(|| Lent::new(home.sizes, bytes)).of(home))
     }
 
     /// Takes one block past the caches.
@@ -173,7 +177,7 @@ impl Depot {
         }
         stock.check();
         drop(locked);
-        Ok(first.unwrap_or_else(|| Lent::new(bytes)).of(home))
+        Ok(first.unwrap_or_else(|| Lent::new(home.sizes, bytes)).of(home))
     }
 
     fn admit_and_pick(&self, stock: &mut Stock, bytes: usize) -> Result<Option<Loan>, Refused> {
@@ -220,7 +224,7 @@ impl Depot {
     /// Puts free blocks into stock, as many as there is room for.
     pub(crate) fn provide(&self, bytes: usize, blocks: usize) {
         for _ in 0..blocks {
-            let loan = Lent::new(bytes);
+            let loan = Lent::new(self.sizes, bytes);
             let mut locked = self.lock();
             if let Some(surplus) = locked.stock.put(self.class_of(bytes), loan) {
                 drop(locked);

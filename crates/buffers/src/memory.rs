@@ -12,9 +12,10 @@ const POISON: u8 = 0xDD;
 ///
 /// Large blocks are mappings of their own, because an allocator keeps what it is given back
 /// wherever something younger lies above it; to end a mapping always shrinks the process.
-pub(crate) enum Memory {
-    Heap(Box<[u8]>),
-    Mapped(MmapMut),
+pub(crate) struct Memory {
+    /// From the allocator; empty where the memory is a mapping.
+    heap: Box<[u8]>,
+    mapped: Option<MmapMut>,
 }
 
 /// Takes memory from the allocator or, where it is large, from the operating system.
@@ -23,12 +24,29 @@ pub(crate) fn allocate(bytes: usize) -> Memory {
     if bytes >= MAPPED_BYTES_MIN
         && let Ok(mapped) = MmapMut::map_anon(bytes)
     {
-        return Memory::Mapped(mapped);
+        return Memory { heap: Box::default(), mapped: Some(mapped) };
     }
-    Memory::Heap(vec![0; bytes].into_boxed_slice())
+    allocate_on_heap(bytes)
+}
+
+/// Takes memory from the allocator, whatever its size.
+pub(crate) fn allocate_on_heap(bytes: usize) -> Memory {
+    Memory { heap: vec![0; bytes].into_boxed_slice(), mapped: None }
 }
 
 impl Memory {
+    /// What `allocate_on_heap` took, without a look at where it came from.
+    #[inline]
+    pub(crate) fn heap(&self) -> &[u8] {
+        &self.heap
+    }
+
+    /// What `allocate_on_heap` took, without a look at where it came from.
+    #[inline]
+    pub(crate) fn heap_mut(&mut self) -> &mut [u8] {
+        &mut self.heap
+    }
+
     /// Makes stale contents visible in debug builds; elsewhere they stay until overwritten.
     pub(crate) fn poison(&mut self) {
         if cfg!(debug_assertions) {
@@ -37,21 +55,14 @@ impl Memory {
     }
 }
 
-/// No memory, which is what a block leaves behind when its memory goes home.
-impl Default for Memory {
-    fn default() -> Self {
-        Self::Heap(Box::default())
-    }
-}
-
 impl Deref for Memory {
     type Target = [u8];
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match self {
-            Self::Heap(bytes) => bytes,
-            Self::Mapped(bytes) => bytes,
+        match &self.mapped {
+            None => &self.heap,
+            Some(mapped) => mapped,
         }
     }
 }
@@ -59,9 +70,9 @@ impl Deref for Memory {
 impl DerefMut for Memory {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        match self {
-            Self::Heap(bytes) => bytes,
-            Self::Mapped(bytes) => bytes,
+        match &mut self.mapped {
+            None => &mut self.heap,
+            Some(mapped) => mapped,
         }
     }
 }
@@ -76,7 +87,8 @@ mod tests {
             let memory = allocate(bytes);
             assert_eq!(memory.len(), bytes);
             assert!(memory.iter().all(|&byte| byte == 0));
-            assert!(!matches!(memory, Memory::Mapped(_)) || bytes >= MAPPED_BYTES_MIN);
+            assert!(memory.mapped.is_none() || bytes >= MAPPED_BYTES_MIN);
+            assert_eq!(allocate_on_heap(bytes).heap(), &*memory);
         }
     }
 

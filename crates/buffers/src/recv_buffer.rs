@@ -39,18 +39,21 @@ impl RecvBuffer {
     }
 
     /// Bytes of the whole block.
+    #[inline]
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.memory().len()
     }
 
     /// Bytes that were filled and not consumed yet, opened or not.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.filled - self.consumed
     }
 
     /// Whether everything that was filled is consumed.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.consumed == self.filled
@@ -67,6 +70,7 @@ impl RecvBuffer {
     /// # Errors
     /// [`PoolExhausted`] where the larger block is refused; for the moment of the copy both blocks
     /// count as in use. The buffer is as it was.
+    #[inline]
     pub fn reserve(&mut self, spare_min: usize) -> Result<(), PoolExhausted> {
         if self.is_empty() {
             self.clear();
@@ -135,6 +139,7 @@ impl RecvBuffer {
 
     /// The room behind what is filled, to read into; [`commit`](Self::commit) says how much of it
     /// was used.
+    #[inline]
     pub fn spare_mut(&mut self) -> &mut [u8] {
         let part = self.filled..self.capacity();
         &mut self.memory_mut()[part]
@@ -144,6 +149,7 @@ impl RecvBuffer {
     ///
     /// # Panics
     /// If there is less room than that.
+    #[inline]
     pub fn commit(&mut self, n: usize) {
         let spare = self.capacity() - self.filled;
         assert!(n <= spare, "a commit stays within the capacity");
@@ -168,12 +174,14 @@ impl RecvBuffer {
     }
 
     /// What was filled and not opened yet.
+    #[inline]
     #[must_use]
     pub fn unopened(&self) -> &[u8] {
         &self.memory()[self.opened..self.filled]
     }
 
     /// What was filled and not opened yet, to open it in place.
+    #[inline]
     pub fn unopened_mut(&mut self) -> &mut [u8] {
         let part = self.opened..self.filled;
         &mut self.memory_mut()[part]
@@ -183,6 +191,7 @@ impl RecvBuffer {
     ///
     /// # Panics
     /// If fewer are unopened.
+    #[inline]
     pub fn mark_opened(&mut self, n: usize) {
         assert!(n <= self.filled - self.opened, "what is opened was filled before");
         self.opened += n;
@@ -193,6 +202,7 @@ impl RecvBuffer {
     ///
     /// # Panics
     /// If fewer are unopened, or if something readable lies before them: it would be torn in two.
+    #[inline]
     pub fn skip_unopened(&mut self, n: usize) {
         assert!(
             self.consumed == self.opened,
@@ -203,12 +213,14 @@ impl RecvBuffer {
     }
 
     /// What was opened and not consumed yet.
+    #[inline]
     #[must_use]
     pub fn readable(&self) -> &[u8] {
         &self.memory()[self.consumed..self.opened]
     }
 
     /// What was opened and not consumed yet, to change it in place.
+    #[inline]
     pub fn readable_mut(&mut self) -> &mut [u8] {
         let part = self.consumed..self.opened;
         &mut self.memory_mut()[part]
@@ -218,6 +230,7 @@ impl RecvBuffer {
     ///
     /// # Panics
     /// If fewer are readable.
+    #[inline]
     pub fn take(&mut self, n: usize) -> &[u8] {
         let start = self.consumed;
         self.consume(n);
@@ -228,10 +241,11 @@ impl RecvBuffer {
     ///
     /// # Panics
     /// If fewer are readable.
+    #[inline]
     pub fn consume(&mut self, n: usize) {
+        // The one of the invariants that could be broken here; nothing else moves.
         assert!(n <= self.opened - self.consumed, "what is consumed was opened before");
         self.consumed += n;
-        self.check();
     }
 
     /// Zeroes everything not consumed yet, and empties the buffer.
@@ -258,6 +272,7 @@ impl RecvBuffer {
         assert!(self.filled <= self.memory().len(), "filled <= capacity");
     }
 
+    #[inline]
     fn check(&self) {
         if cfg!(not(feature = "shipping")) {
             self.invariants();

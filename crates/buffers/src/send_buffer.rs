@@ -20,9 +20,9 @@ pub struct SendBuffer {
     front: VecDeque<Block>,
     /// Bytes in `front`.
     front_len: usize,
-    /// The last block; there unless the chain has none. It is beside the others because appending
+    /// The last block, or none where the chain has none. It is beside the others because appending
     /// is what happens all the time.
-    tail: Option<Block>,
+    tail: Block,
     /// Up to where in the memory of `tail` this chain appends; 0 where there is none.
     tail_end: usize,
     block_max: usize,
@@ -43,7 +43,7 @@ impl SendBuffer {
         let mut chain = Self {
             front: VecDeque::new(),
             front_len: 0,
-            tail: None,
+            tail: Block::none(),
             tail_end: 0,
             block_max: 1,
             pool: pool.clone(),
@@ -55,7 +55,7 @@ impl SendBuffer {
     /// Bytes it holds: those not yet advanced over.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.front_len + self.tail.as_ref().map_or(0, Block::len)
+        self.front_len + self.tail.len()
     }
 
     /// Whether it holds no bytes.
@@ -67,7 +67,7 @@ impl SendBuffer {
     /// Number of blocks that hold something.
     #[must_use]
     pub fn blocks(&self) -> usize {
-        self.front.len() + usize::from(self.tail.as_ref().is_some_and(|tail| !tail.is_empty()))
+        self.front.len() + usize::from(!self.tail.is_empty())
     }
 
     /// Where its blocks come from.
@@ -95,9 +95,7 @@ impl SendBuffer {
     /// [`PoolExhausted`] where the pool has no block left; then nothing was appended.
     #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), PoolExhausted> {
-        if let Some(tail) = &mut self.tail
-            && tail.put_before(self.tail_end, bytes)
-        {
+        if self.tail.put_before(self.tail_end, bytes) {
             return Ok(());
         }
         self.extend_over_blocks(bytes)
@@ -105,8 +103,8 @@ impl SendBuffer {
 
     #[inline(never)]
     fn extend_over_blocks(&mut self, bytes: &[u8]) -> Result<(), PoolExhausted> {
-        let blocks_before = self.front.len() + usize::from(self.tail.is_some());
-        let tail_len_before = self.tail.as_ref().map_or(0, Block::len);
+        let blocks_before = self.front.len() + usize::from(!self.tail.is_none());
+        let tail_len_before = self.tail.len();
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.tail_spare() == 0 {
@@ -119,8 +117,7 @@ impl SendBuffer {
                 }
             }
             let (now, later) = rest.split_at(rest.len().min(self.tail_spare()));
-            let tail = self.tail.as_mut().expect("a block was opened above");
-            assert!(tail.put_before(self.tail_end, now), "what is put was cut to the room");
+            assert!(self.tail.put_before(self.tail_end, now), "what is put was cut to the room");
             rest = later;
         }
         self.check();
@@ -128,12 +125,10 @@ impl SendBuffer {
     }
 
     fn cut_back_to(&mut self, blocks: usize, tail_len: usize) {
-        while self.front.len() + usize::from(self.tail.is_some()) > blocks {
+        while self.front.len() + usize::from(!self.tail.is_none()) > blocks {
             self.drop_tail();
         }
-        if let Some(tail) = &mut self.tail {
-            tail.truncate(tail_len);
-        }
+        self.tail.truncate(tail_len);
         self.check();
     }
 
@@ -145,11 +140,10 @@ impl SendBuffer {
     /// [`block_max`](Self::block_max), which no block would ever satisfy.
     #[inline]
     pub fn reserve(&mut self, n: usize) -> Result<&mut [u8], PoolExhausted> {
-        if self.tail.is_none() || self.tail_spare() < n {
+        if self.tail_spare() < n || self.tail.is_none() {
             self.open_block_for(n)?;
         }
-        let tail = self.tail.as_mut().expect("a chain that was reserved in has a tail");
-        Ok(tail.spare_mut_before(self.tail_end))
+        Ok(self.tail.spare_mut_before(self.tail_end))
     }
 
     /// Even zero bytes need a block, where there is none: the slice must come from somewhere.
@@ -177,9 +171,7 @@ impl SendBuffer {
     #[inline]
     pub fn commit(&mut self, n: usize) {
         assert!(n <= self.tail_spare(), "a commit stays within what was reserved");
-        if let Some(tail) = &mut self.tail {
-            tail.commit(n);
-        }
+        self.tail.commit(n);
         self.drop_vacant_tail();
     }
 
@@ -188,29 +180,27 @@ impl SendBuffer {
     /// # Panics
     /// If the chain is empty: the weight would be lost.
     pub fn add_weight(&mut self, weight: u32) {
-        let tail = self.tail.as_mut().expect("weight is added to bytes that are there");
-        tail.add_weight(weight);
+        assert!(!self.tail.is_none(), "weight is added to bytes that are there");
+        self.tail.add_weight(weight);
     }
 
     /// Weight of the last block; 0 if there is none.
     #[must_use]
     pub fn tail_weight(&self) -> u32 {
-        self.tail.as_ref().map_or(0, Block::weight)
+        self.tail.weight()
     }
 
     /// Bytes that can be appended without a new block; 0 if there is none or it is closed.
     #[must_use]
     #[inline]
     pub fn tail_spare(&self) -> usize {
-        self.tail.as_ref().map_or(0, |tail| tail.spare_before(self.tail_end))
+        self.tail.spare_before(self.tail_end)
     }
 
     /// Ends the last block: what is appended next begins a new one.
     pub fn close_tail(&mut self) {
         self.drop_vacant_tail();
-        if let Some(tail) = &mut self.tail {
-            tail.close();
-        }
+        self.tail.close();
         self.note_tail();
     }
 
@@ -240,7 +230,7 @@ impl SendBuffer {
     /// The first block, with what is left in it.
     #[must_use]
     pub fn front(&self) -> Option<&Block> {
-        self.front.front().or(self.tail.as_ref()).filter(|block| !block.is_empty())
+        Some(self.front.front().unwrap_or(&self.tail)).filter(|block| !block.is_empty())
     }
 
     /// Links all blocks of `other` behind the last one, without a copy, and leaves `other` empty.
@@ -262,9 +252,12 @@ impl SendBuffer {
     /// it filled: never more than [`IO_SLICES_MAX`], which is what a system takes.
     pub fn io_slices<'chain>(&'chain self, slices: &mut [IoSlice<'chain>]) -> usize {
         let filled = slices.len().min(self.blocks()).min(IO_SLICES_MAX);
-        let blocks = self.front.iter().chain(&self.tail);
-        for (slice, block) in slices[..filled].iter_mut().zip(blocks) {
+        let slices = &mut slices[..filled];
+        for (slice, block) in slices.iter_mut().zip(&self.front) {
             *slice = IoSlice::new(block.bytes());
+        }
+        if let Some(last) = slices.get_mut(self.front.len()) {
+            *last = IoSlice::new(self.tail.bytes());
         }
         filled
     }
@@ -287,8 +280,7 @@ impl SendBuffer {
             self.front.pop_front();
         }
         if rest > 0 {
-            let tail = self.tail.as_mut().expect("as many bytes as were counted are there");
-            tail.advance(rest);
+            self.tail.advance(rest);
             self.drop_vacant_tail();
         }
         self.check();
@@ -298,7 +290,7 @@ impl SendBuffer {
     pub fn clear(&mut self) {
         self.front.clear();
         self.front_len = 0;
-        self.tail = None;
+        self.tail = Block::none();
         self.tail_end = 0;
     }
 
@@ -309,7 +301,8 @@ impl SendBuffer {
     }
 
     fn push_tail(&mut self, block: Block) {
-        if let Some(before) = self.tail.replace(block) {
+        let before = std::mem::replace(&mut self.tail, block);
+        if !before.is_none() {
             self.push_front_part(before);
         }
         self.note_tail();
@@ -321,21 +314,28 @@ impl SendBuffer {
     }
 
     fn drop_tail(&mut self) {
-        self.tail = self.front.pop_back();
-        self.front_len -= self.tail.as_ref().map_or(0, Block::len);
+        self.tail = self.front.pop_back().unwrap_or_else(Block::none);
+        self.front_len -= self.tail.len();
         self.note_tail();
     }
 
     /// Drops the last block if it is one that was reserved in and not committed to.
     #[inline]
     fn drop_vacant_tail(&mut self) {
-        if self.tail.as_ref().is_some_and(Block::is_empty) {
+        if self.tail.is_empty() {
+            self.drop_vacant();
+        }
+    }
+
+    #[inline(never)]
+    fn drop_vacant(&mut self) {
+        if !self.tail.is_none() {
             self.drop_tail();
         }
     }
 
     fn note_tail(&mut self) {
-        self.tail_end = self.tail.as_ref().map_or(0, |tail| tail.end_within(self.block_max));
+        self.tail_end = self.tail.end_within(self.block_max);
     }
 
     /// Verifies that no byte is lost, that only the last block may be empty, and that the chain
@@ -344,12 +344,14 @@ impl SendBuffer {
     /// # Panics
     /// If it does not hold, which is a bug of this crate.
     pub fn invariants(&self) {
-        self.front.iter().chain(&self.tail).for_each(Block::invariants);
+        self.front.iter().chain([&self.tail]).for_each(Block::invariants);
         let front_len: usize = self.front.iter().map(Block::len).sum();
         assert!(front_len == self.front_len, "no byte is lost");
         assert!(self.front.iter().all(|it| !it.is_empty()), "only the last block may be empty");
-        let tail_end = self.tail.as_ref().map_or(0, |tail| tail.end_within(self.block_max));
-        assert!(tail_end == self.tail_end, "a chain appends where its tail has room");
+        assert!(
+            self.tail.end_within(self.block_max) == self.tail_end,
+            "a chain appends where its tail has room"
+        );
         self.check();
     }
 
@@ -358,7 +360,7 @@ impl SendBuffer {
     fn check(&self) {
         if cfg!(not(feature = "shipping")) {
             assert!((self.front_len == 0) == self.front.is_empty(), "a byte is in a block");
-            assert!(self.tail.is_some() || self.front.is_empty(), "who has blocks has a last one");
+            assert!(!self.tail.is_none() || self.front.is_empty(), "who has blocks has a last one");
             assert!(self.block_max > 0, "a block takes at least a byte");
         }
     }

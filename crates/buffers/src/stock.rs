@@ -233,7 +233,7 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::depot::Lent;
+    use crate::depot::{Lent, Sizes};
 
     const IDLE: Duration = Duration::from_secs(10);
 
@@ -243,7 +243,7 @@ mod tests {
             free_bytes_max: 1 << 20,
             classes: Box::new([(8, 1 << 10)]),
         });
-        (0..blocks).for_each(|_| assert!(stock.put(Some(0), Lent::new(8)).is_none()));
+        (0..blocks).for_each(|_| assert!(stock.put(Some(0), Lent::new(Sizes::One, 8)).is_none()));
         stock
     }
 
@@ -298,7 +298,7 @@ mod tests {
     fn a_closed_stock_keeps_nothing() {
         let mut stock = stock(3);
         assert_eq!(stock.close().len(), 3);
-        assert!(stock.put(Some(0), Lent::new(8)).is_some());
+        assert!(stock.put(Some(0), Lent::new(Sizes::One, 8)).is_some());
         assert_eq!(stock.free(), 0);
     }
 
@@ -308,7 +308,7 @@ mod tests {
         stock.admit(1 << 20).unwrap();
         assert_eq!(stock.admit(1), Err(Refused { in_use_bytes: 1 << 20 }));
         assert_eq!(stock.admit(usize::MAX), Err(Refused { in_use_bytes: 1 << 20 }));
-        assert!(stock.put_back(None, Lent::new(1 << 20)).is_some());
+        assert!(stock.put_back(None, Lent::new(Sizes::One, 1 << 20)).is_some());
         stock.admit(1).unwrap();
         assert_eq!((stock.out_bytes, stock.high_water), (1, 1 << 20));
     }
