@@ -10,13 +10,12 @@ mod baselines;
 
 use std::hint::black_box;
 use std::io::IoSlice;
-use std::sync::Barrier;
 
 use bytes::BytesMut;
 use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool, SendBuffer};
 
 use self::baselines::{Kept, Records, Room};
-use crate::pairs::{Pair, calibrate, compare, compare_counted};
+use crate::pairs::{compare, compare_together};
 use crate::report::{Report, Unit};
 
 /// Bytes that one run of a row moves: they fit into the second-level cache, so that what is
@@ -155,30 +154,14 @@ fn recv_fill_consume(report: &mut Report, row: &str) {
 fn acquire_release(report: &mut Report, row: &str, threads: u32) {
     const BLOCK: usize = 16 * 1024;
     let pool = BlockPool::new(BlockPoolConfig::messages());
-    let ours = || drop(black_box(pool.acquire().expect("the pool is large enough")));
+    let ours = || many(|| drop(black_box(pool.acquire().expect("the pool is large enough"))));
     let unit = Unit::NanosecondsPerStep(ROUNDS);
-    let vec = || drop(black_box(Vec::<u8>::with_capacity(BLOCK)));
-    report.row("buffers", row, "allocator", unit, &together(threads, ours, vec));
-    let bytes_mut = || drop(black_box(BytesMut::with_capacity(BLOCK)));
-    report.row("buffers", row, "BytesMut", unit, &together(threads, ours, bytes_mut));
+    let vec = || many(|| drop(black_box(Vec::<u8>::with_capacity(BLOCK))));
+    report.row("buffers", row, "allocator", unit, &compare_together(threads, ours, vec));
+    let bytes_mut = || many(|| drop(black_box(BytesMut::with_capacity(BLOCK))));
+    report.row("buffers", row, "BytesMut", unit, &compare_together(threads, ours, bytes_mut));
 }
 
-/// The same comparison on `threads` threads, each run of which begins together; the first one's is
-/// returned.
-fn together(threads: u32, ours: impl Fn() + Sync, baseline: impl Fn() + Sync) -> Pair {
-    let many = |work: &dyn Fn()| (0..ROUNDS).for_each(|_| work());
-    let counts = (calibrate(&mut || many(&ours)), calibrate(&mut || many(&baseline)));
-    let barrier = Barrier::new(threads as usize);
-    let begin = || {
-        barrier.wait();
-    };
-    let one = || compare_counted(counts, begin, || many(&ours), || many(&baseline));
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
-        let pair = one();
-        for other in others {
-            other.join().expect("a bench does not panic");
-        }
-        pair
-    })
+fn many(step: impl Fn()) {
+    (0..ROUNDS).for_each(|_| step());
 }

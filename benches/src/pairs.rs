@@ -1,12 +1,17 @@
 //! Ours and a baseline in turns, so that both meet the same noise.
 
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 /// Pairs of runs a row is made of; the median needs an odd number.
-const PAIRS: usize = 31;
+const PAIRS: usize = 401;
 
-/// How long one run takes: long against the clock, short against the machine's moods.
-const RUN: Duration = Duration::from_millis(4);
+/// How long one run takes: long against the clock, and so short that most pairs of runs are over
+/// before the machine does something else.
+const RUN: Duration = Duration::from_micros(250);
+
+/// Threads that begin together need time to meet: their runs are so many times longer, and fewer.
+const TOGETHER: usize = 8;
 
 /// Times of one piece of work, in nanoseconds, and how they compare.
 pub(crate) struct Pair {
@@ -21,12 +26,39 @@ pub(crate) struct Pair {
 /// Runs both in turns, the order reversed every second time.
 pub(crate) fn compare(mut ours: impl FnMut(), mut baseline: impl FnMut()) -> Pair {
     let counts = (calibrate(&mut ours), calibrate(&mut baseline));
-    compare_counted(counts, || (), ours, baseline)
+    in_turns(PAIRS, counts, || (), ours, baseline)
 }
 
-/// As `compare`, with so many calls in each run, and `begin` before each of them: where several
-/// threads compare the same, all of them shall do the same at the same time.
-pub(crate) fn compare_counted(
+/// The same comparison on `threads` threads, which do the same at the same time; the first one's is
+/// returned.
+pub(crate) fn compare_together(
+    threads: u32,
+    ours: impl Fn() + Sync,
+    baseline: impl Fn() + Sync,
+) -> Pair {
+    if threads == 1 {
+        return compare(ours, baseline);
+    }
+    let longer = u32::try_from(TOGETHER).expect("a small number");
+    let counts = (calibrate(&mut &ours) * longer, calibrate(&mut &baseline) * longer);
+    let barrier = Barrier::new(threads as usize);
+    let begin = || {
+        barrier.wait();
+    };
+    let one = || in_turns((PAIRS / TOGETHER) | 1, counts, begin, &ours, &baseline);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
+        let pair = one();
+        for other in others {
+            other.join().expect("a bench does not panic");
+        }
+        pair
+    })
+}
+
+/// So many pairs of runs of so many calls, and `begin` before each run.
+fn in_turns(
+    pairs: usize,
     (our_count, baseline_count): (u32, u32),
     begin: impl Fn(),
     mut ours: impl FnMut(),
@@ -40,8 +72,8 @@ pub(crate) fn compare_counted(
         begin();
         time(&mut baseline, baseline_count)
     };
-    let mut times = Vec::with_capacity(PAIRS);
-    for pair in 0..PAIRS {
+    let mut times = Vec::with_capacity(pairs);
+    for pair in 0..pairs {
         if pair % 2 == 0 {
             let ours = our_time();
             times.push((ours, baseline_time()));
@@ -58,7 +90,7 @@ pub(crate) fn compare_counted(
 }
 
 /// How often the work fits into one run; it also warms everything up.
-pub(crate) fn calibrate(work: &mut impl FnMut()) -> u32 {
+fn calibrate(work: &mut impl FnMut()) -> u32 {
     let mut count = 1;
     loop {
         let start = Instant::now();

@@ -39,7 +39,7 @@ pub struct Wrapped<'block> {
 impl Block {
     #[inline]
     pub(crate) fn new(loan: Loan, config: &BlockPoolConfig) -> Self {
-        let start = config.head_room;
+        let start = loan.lead + config.head_room;
         Self { loan: Some(loan), start, end: start, open_end: start + config.payload, weight: 0 }
     }
 
@@ -101,9 +101,18 @@ impl Block {
         end_max.saturating_sub(self.end)
     }
 
-    /// Where payload goes in the blocks of its pool.
+    /// Where the whole block lies in its memory, rooms included.
+    fn whole(&self) -> Range<usize> {
+        self.loan.as_ref().map_or(0..0, |loan| loan.lead..loan.lead + loan.bytes)
+    }
+
+    /// Where payload goes.
     fn payload(&self) -> Range<usize> {
-        self.loan.as_ref().map_or(0..0, |loan| loan.home().payload.clone())
+        let within = |loan: &Loan| {
+            let Range { start, end } = loan.home().payload;
+            loan.lead + start..loan.lead + end
+        };
+        self.loan.as_ref().map_or(0..0, within)
     }
 
     #[inline]
@@ -146,8 +155,9 @@ impl Block {
     /// # Panics
     /// If the rooms are smaller than that.
     pub fn wrap(&mut self, head: usize, tail: usize) -> Wrapped<'_> {
-        assert!(head <= self.start, "the head fits into the head room");
-        assert!(tail <= self.memory().len() - self.end, "the tail fits into the tail room");
+        let whole = self.whole();
+        assert!(head <= self.start - whole.start, "the head fits into the head room");
+        assert!(tail <= whole.end - self.end, "the tail fits into the tail room");
         let body_len = self.len();
         self.start -= head;
         self.end += tail;
@@ -223,8 +233,10 @@ impl Block {
     /// # Panics
     /// If it does not hold, which is a bug of this crate.
     pub fn invariants(&self) {
+        let whole = self.whole();
+        assert!(whole.start <= self.start, "bytes begin within the block");
         assert!(self.start <= self.end, "start <= end");
-        assert!(self.end <= self.memory().len(), "end <= size");
+        assert!(self.end <= whole.end, "bytes end within the block");
         let in_payload = self.end <= self.open_end;
         assert!(self.open_end == 0 || in_payload, "payload stays out of the tail room");
     }

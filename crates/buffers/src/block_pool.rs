@@ -27,7 +27,7 @@ pub struct BlockPoolConfig {
     /// Most blocks lent at once.
     pub blocks_max: usize,
     /// Most blocks kept for the next use; blocks beyond go back to the system. What threads keep in
-    /// their caches, at most 256 KiB each, comes on top.
+    /// their caches, at most 320 KiB each, comes on top.
     pub free_blocks_max: usize,
     /// What [`trim_idle`](BlockPool::trim_idle) finds unused for so long goes back to the system.
     pub idle_time: Duration,

@@ -30,7 +30,7 @@ pub(crate) fn lend(depot: &Arc<Depot>, bytes: usize) -> Result<Loan, Refused> {
 #[inline]
 pub(crate) fn take_back(mut loan: Loan) {
     loan.memory.poison();
-    let bytes = loan.memory.len();
+    let bytes = loan.bytes;
     let home = loan.home();
     let class = home.class_of(bytes).filter(|_| home.caches(bytes));
     let mut left = Some(loan);
@@ -150,7 +150,7 @@ impl Cache {
             return self.flush();
         }
         let given_up = self.shelves[class].drain(..half);
-        self.bytes -= given_up.as_slice().iter().map(|loan| loan.memory.len()).sum::<usize>();
+        self.bytes -= given_up.as_slice().iter().map(|loan| loan.bytes).sum::<usize>();
         self.depot.store(given_up);
     }
 
@@ -175,7 +175,7 @@ impl Cache {
     #[cfg(test)]
     pub(crate) fn invariants(&self) {
         let loans = self.shelves.iter().flatten();
-        assert_eq!(loans.map(|loan| loan.memory.len()).sum::<usize>(), self.bytes);
+        assert_eq!(loans.map(|loan| loan.bytes).sum::<usize>(), self.bytes);
         assert!(self.bytes <= self.depot.cache_bytes_max);
         assert!(self.shelves.iter().all(|shelf| shelf.len() <= CACHE_BLOCKS_MAX));
     }

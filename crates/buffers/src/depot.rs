@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::class::class_of;
-use crate::limits::{CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_SHARE};
+use crate::limits::{CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_SHARE, PAYLOAD_ALIGNMENT};
 use crate::memory::{Memory, allocate, allocate_on_heap};
 use crate::stats::{PoolStats, Tally, Totals};
 use crate::stock::{Refused, Stock, StockLimits};
@@ -57,17 +57,26 @@ pub(crate) type Loan = Box<Lent>;
 /// What a loan points to.
 pub(crate) struct Lent {
     pub(crate) memory: Memory,
+    /// Bytes of the block, which is what counts against limits.
+    pub(crate) bytes: usize,
+    /// Bytes in front of the block, so that its payload begins with a cache line.
+    pub(crate) lead: usize,
     /// There while it is out, also in the cache of a thread; a depot that held itself would never end.
     home: Option<Arc<Depot>>,
 }
 
 impl Lent {
-    pub(crate) fn new(sizes: Sizes, bytes: usize) -> Loan {
-        let memory = match sizes {
-            Sizes::One => allocate_on_heap(bytes),
-            Sizes::PowersOfTwo => allocate(bytes),
-        };
-        Box::new(Self { memory, home: None })
+    /// Takes a receive block from the system.
+    fn received(bytes: usize) -> Loan {
+        Box::new(Self { memory: allocate(bytes), bytes, lead: 0, home: None })
+    }
+
+    /// Takes a send block from the allocator, whose payload begins after `head_room`.
+    fn sent(bytes: usize, head_room: usize) -> Loan {
+        let memory = allocate_on_heap(bytes + PAYLOAD_ALIGNMENT - 1);
+        let payload = memory.heap().split_at(head_room).1;
+        let lead = payload.as_ptr().align_offset(PAYLOAD_ALIGNMENT).min(PAYLOAD_ALIGNMENT - 1);
+        Box::new(Self { memory, bytes, lead, home: None })
     }
 
     #[inline]
@@ -140,15 +149,15 @@ impl Depot {
         settled.note_lent(bytes);
         drop(locked);
         // The lock is not held while the system looks for memory.
-        Ok(picked.unwrap_or_else(|| Lent::new(home.sizes, bytes)).of(home))
+        Ok(picked.unwrap_or_else(|| home.allocate(bytes)).of(home))
     }
 
     /// Takes one block past the caches.
     pub(crate) fn take_back(mut loan: Loan) {
         let Some(home) = loan.home.take() else { return };
         let mut locked = home.lock();
-        locked.settled.note_returned(loan.memory.len());
-        let class = home.class_of(loan.memory.len());
+        locked.settled.note_returned(loan.bytes);
+        let class = home.class_of(loan.bytes);
         let surplus = locked.stock.put_back(class, loan);
         let trimmed = locked.stock.count_visit();
         locked.stock.check();
@@ -177,7 +186,14 @@ impl Depot {
         }
         stock.check();
         drop(locked);
-        Ok(first.unwrap_or_else(|| Lent::new(home.sizes, bytes)).of(home))
+        Ok(first.unwrap_or_else(|| home.allocate(bytes)).of(home))
+    }
+
+    fn allocate(&self, bytes: usize) -> Loan {
+        match self.sizes {
+            Sizes::One => Lent::sent(bytes, self.payload.start),
+            Sizes::PowersOfTwo => Lent::received(bytes),
+        }
     }
 
     fn admit_and_pick(&self, stock: &mut Stock, bytes: usize) -> Result<Option<Loan>, Refused> {
@@ -194,7 +210,7 @@ impl Depot {
         for mut loan in loans {
             // Never the last one: whoever calls holds another.
             loan.home = None;
-            let class = self.class_of(loan.memory.len());
+            let class = self.class_of(loan.bytes);
             surplus.extend(locked.stock.put_back(class, loan));
         }
         let trimmed = locked.stock.count_visit();
@@ -224,7 +240,7 @@ impl Depot {
     /// Puts free blocks into stock, as many as there is room for.
     pub(crate) fn provide(&self, bytes: usize, blocks: usize) {
         for _ in 0..blocks {
-            let loan = Lent::new(self.sizes, bytes);
+            let loan = self.allocate(bytes);
             let mut locked = self.lock();
             if let Some(surplus) = locked.stock.put(self.class_of(bytes), loan) {
                 drop(locked);
@@ -313,5 +329,13 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         self.0.close();
         crate::cache::forget(&self.0);
+    }
+}
+
+#[cfg(test)]
+impl Lent {
+    /// A block that belongs nowhere.
+    pub(crate) fn stray(bytes: usize) -> Loan {
+        Self::received(bytes)
     }
 }

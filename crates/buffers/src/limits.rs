@@ -47,20 +47,21 @@ pub const MAPPED_BYTES_MIN: usize = 1 << 18;
 
 /// Most bytes that one thread keeps of one pool in its cache.
 ///
-/// 256 KiB: sixteen blocks for messages or four reads of 64 KiB, what a driver takes and returns in
-/// a turn. A pool keeps less in caches where its own limits are small: see `CACHE_SHARE`.
-pub const CACHE_BYTES_MAX: usize = 256 << 10;
+/// 320 KiB: the sixteen blocks of a full wire chain with their rooms, and a few that are being
+/// filled; or five reads of 64 KiB. A pool keeps less in caches where its own limits are small: see
+/// [`CACHE_SHARE`].
+pub const CACHE_BYTES_MAX: usize = 320 << 10;
 
-/// A cache holds at most this part of what its pool may lend, and of what it may keep: with 64
+/// A cache holds at most this part of what its pool may lend, and of what it may keep: with 48
 /// threads the limits of the pool still mean what they say.
-pub const CACHE_SHARE: usize = 64;
+pub const CACHE_SHARE: usize = 48;
 
 /// Below so many bytes a pool has no caches: they would serve nobody, and its limits are exact.
 pub const CACHE_BYTES_MIN: usize = 16 << 10;
 
-/// Most blocks of one class in the cache of a thread, whatever their size. Half of it moves at once
-/// between cache and pool, so that one lock serves eight blocks.
-pub const CACHE_BLOCKS_MAX: usize = 16;
+/// Most blocks of one class in the cache of a thread, whatever their size. Half of a cache moves at
+/// once to or from the pool, so that one lock serves many blocks.
+pub const CACHE_BLOCKS_MAX: usize = 32;
 
 /// Most pools a thread has caches for; the oldest cache makes room. Two are in use in a driver.
 pub const CACHED_POOLS_MAX: usize = 8;
@@ -101,6 +102,10 @@ pub const BLOCK_HEAD_ROOM: usize = 4;
 
 /// Default room behind the payload: an authentication tag of sixteen bytes.
 pub const BLOCK_TAIL_ROOM: usize = 16;
+
+/// Where the payload of a block begins: with a cache line, so that copies into it and sealing in it
+/// do not straddle lines. It costs up to 63 bytes a block that are counted nowhere.
+pub const PAYLOAD_ALIGNMENT: usize = 64;
 
 /// Default of [`BlockPoolConfig::blocks_max`](crate::BlockPoolConfig::blocks_max) for messages.
 ///

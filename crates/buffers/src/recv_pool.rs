@@ -25,7 +25,7 @@ pub struct RecvPoolConfig {
     /// Most bytes that can be asked for in one buffer. Default: 1 GiB.
     pub buffer_bytes_max: usize,
     /// Most bytes kept for the next use; blocks beyond go back to the system. What threads keep in
-    /// their caches, at most 256 KiB each, comes on top. Default: 16 MiB.
+    /// their caches, at most 320 KiB each, comes on top. Default: 16 MiB.
     pub free_bytes_max: usize,
     /// Most bytes kept in blocks of one size. Default: 8 MiB.
     pub class_free_bytes_max: usize,

@@ -81,7 +81,7 @@ impl Stock {
     /// A free block of the class, for one that was admitted.
     pub(crate) fn pick(&mut self, class: usize) -> Option<Loan> {
         let loan = self.shelves[class].pop()?;
-        self.free_bytes -= loan.memory.len();
+        self.free_bytes -= loan.bytes;
         Some(loan)
     }
 
@@ -92,7 +92,7 @@ impl Stock {
     /// Takes a block back that was out. One that has no place here is handed to the caller, who
     /// ends it when nobody waits any more.
     pub(crate) fn put_back(&mut self, class: Option<usize>, loan: Loan) -> Option<Loan> {
-        self.out_bytes -= loan.memory.len();
+        self.out_bytes -= loan.bytes;
         self.out_blocks -= 1;
         self.put(class, loan)
     }
@@ -102,11 +102,11 @@ impl Stock {
         let Some(class) = class.filter(|_| !self.closed) else { return Some(loan) };
         let shelf = &mut self.shelves[class];
         let has_room = shelf.blocks.len() < self.limits.classes[class].1
-            && loan.memory.len() <= self.limits.free_bytes_max - self.free_bytes;
+            && loan.bytes <= self.limits.free_bytes_max - self.free_bytes;
         if !has_room {
             return Some(loan);
         }
-        self.free_bytes += loan.memory.len();
+        self.free_bytes += loan.bytes;
         shelf.blocks.push_back(loan);
         None
     }
@@ -186,7 +186,7 @@ impl Stock {
             assert!(shelf.blocks.len() <= *blocks_max, "no class keeps more than its part");
             assert!(shelf.unused_since_mark <= shelf.blocks.len(), "what is unused is there");
             assert!(shelf.unused_in_round <= shelf.blocks.len(), "what is unused is there");
-            assert!(shelf.blocks.iter().all(|it| it.memory.len() == *bytes), "blocks of one size");
+            assert!(shelf.blocks.iter().all(|it| it.bytes == *bytes), "blocks of one size");
             free_bytes += bytes * shelf.blocks.len();
         }
         assert!(free_bytes == self.free_bytes, "every free byte is counted once");
@@ -204,7 +204,7 @@ impl Stock {
 }
 
 fn bytes_of(blocks: &[Loan]) -> usize {
-    blocks.iter().map(|block| block.memory.len()).sum()
+    blocks.iter().map(|block| block.bytes).sum()
 }
 
 impl Shelf {
@@ -233,7 +233,7 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::depot::{Lent, Sizes};
+    use crate::depot::Lent;
 
     const IDLE: Duration = Duration::from_secs(10);
 
@@ -243,7 +243,7 @@ mod tests {
             free_bytes_max: 1 << 20,
             classes: Box::new([(8, 1 << 10)]),
         });
-        (0..blocks).for_each(|_| assert!(stock.put(Some(0), Lent::new(Sizes::One, 8)).is_none()));
+        (0..blocks).for_each(|_| assert!(stock.put(Some(0), Lent::stray(8)).is_none()));
         stock
     }
 
@@ -298,7 +298,7 @@ mod tests {
     fn a_closed_stock_keeps_nothing() {
         let mut stock = stock(3);
         assert_eq!(stock.close().len(), 3);
-        assert!(stock.put(Some(0), Lent::new(Sizes::One, 8)).is_some());
+        assert!(stock.put(Some(0), Lent::stray(8)).is_some());
         assert_eq!(stock.free(), 0);
     }
 
@@ -308,7 +308,7 @@ mod tests {
         stock.admit(1 << 20).unwrap();
         assert_eq!(stock.admit(1), Err(Refused { in_use_bytes: 1 << 20 }));
         assert_eq!(stock.admit(usize::MAX), Err(Refused { in_use_bytes: 1 << 20 }));
-        assert!(stock.put_back(None, Lent::new(Sizes::One, 1 << 20)).is_some());
+        assert!(stock.put_back(None, Lent::stray(1 << 20)).is_some());
         stock.admit(1).unwrap();
         assert_eq!((stock.out_bytes, stock.high_water), (1, 1 << 20));
     }
