@@ -295,3 +295,128 @@ fn a_buffer_dropped_by_another_thread_finds_its_pool() {
     assert_eq!((recv.stats().in_use, recv.stats().free), (0, 1));
     assert_eq!((blocks.stats().in_use, blocks.stats().free), (0, 2));
 }
+
+#[test]
+fn a_buffer_too_large_for_two_reads_becomes_smaller() {
+    let pool = RecvPool::default();
+    let mut buffer = pool.acquire(8192).unwrap();
+    let read = |buffer: &mut RecvBuffer, bytes| {
+        buffer.reserve(1024).unwrap();
+        buffer.commit(bytes);
+        buffer.mark_opened(bytes);
+        buffer.consume(bytes);
+        buffer.capacity()
+    };
+    assert_eq!(read(&mut buffer, 100), 8192);
+    assert_eq!(read(&mut buffer, 4000), 8192, "one short read is no habit");
+    assert_eq!((read(&mut buffer, 100), read(&mut buffer, 100)), (8192, 8192));
+    // Half each time, and never below what is asked for.
+    assert_eq!((read(&mut buffer, 100), read(&mut buffer, 100)), (4096, 4096));
+    assert_eq!((read(&mut buffer, 100), read(&mut buffer, 100)), (2048, 2048));
+    assert_eq!((read(&mut buffer, 100), read(&mut buffer, 100)), (1024, 1024));
+    assert_eq!((read(&mut buffer, 100), read(&mut buffer, 1000)), (1024, 1024));
+    assert_eq!(pool.stats().in_use, 1);
+}
+
+#[test]
+fn a_buffer_that_holds_something_is_not_changed_for_a_smaller_one() {
+    let pool = RecvPool::default();
+    let mut buffer = pool.acquire(8192).unwrap();
+    for _ in 0..3 {
+        buffer.commit(1);
+        buffer.reserve(1).unwrap();
+    }
+    assert_eq!((buffer.capacity(), buffer.len()), (8192, 3));
+}
+
+#[test]
+fn the_largest_buffer_is_the_configured_one_and_no_byte_more() {
+    let config = RecvPoolConfig { buffer_bytes_max: 5000, ..RecvPoolConfig::default() };
+    let pool = RecvPool::new(config);
+    let mut buffer = pool.acquire(5000).unwrap();
+    assert_eq!(pool.acquire(5001).unwrap_err().limit, 5000);
+    buffer.extend_from_slice(&[1; 5000]).unwrap();
+    assert_eq!(buffer.extend_from_slice(&[1; 3193]).unwrap_err().knob, Knob::BufferBytesMax);
+    assert_eq!(buffer.len(), 5000);
+}
+
+#[test]
+fn one_write_has_no_more_slices_than_a_system_takes() {
+    let pool = BlockPool::new(BlockPoolConfig { payload: 1, ..BlockPoolConfig::messages() });
+    let mut chain = SendBuffer::new(&pool);
+    chain.extend_from_slice(&[1; 1500]).unwrap();
+    let mut slices = vec![IoSlice::new(&[]); 1500];
+    assert_eq!((chain.io_slices(&mut slices), chain.blocks()), (limits::IO_SLICES_MAX, 1500));
+    assert!(slices[limits::IO_SLICES_MAX..].iter().all(|slice| slice.is_empty()));
+    chain.advance(1024);
+    assert_eq!(chain.io_slices(&mut vec![IoSlice::new(&[]); 1500]), 476);
+}
+
+#[test]
+fn memory_that_was_provided_is_used_before_the_system_is_asked() {
+    let (recv, blocks) = (RecvPool::default(), BlockPool::new(BlockPoolConfig::messages()));
+    recv.provide(60_000, 4);
+    blocks.provide(20);
+    recv.provide(usize::MAX, 1);
+    assert_eq!((recv.stats().free_bytes, blocks.stats().free), (4 << 16, 20));
+    let held: Vec<RecvBuffer> = (0..4).map(|_| recv.acquire(1 << 16).unwrap()).collect();
+    let lent: Vec<Block> = (0..20).map(|_| blocks.acquire().unwrap()).collect();
+    assert_eq!((recv.stats().allocated, blocks.stats().allocated), (4, 20));
+    drop((held, lent));
+    // No more than the pool may keep.
+    let small = small_blocks(16);
+    small.provide(100);
+    assert_eq!((small.stats().free, small.stats().allocated), (4, 4));
+    small.invariants();
+    recv.invariants();
+}
+
+#[test]
+fn the_payload_begins_with_a_cache_line() {
+    for config in [BlockPoolConfig::messages(), BlockPoolConfig::bulk()] {
+        let pool = BlockPool::new(BlockPoolConfig { head_room: 5, ..config });
+        let blocks: Vec<Block> = (0..20).map(|_| pool.acquire().unwrap()).collect();
+        for block in &blocks {
+            assert_eq!(block.bytes().as_ptr().align_offset(limits::PAYLOAD_ALIGNMENT), 0);
+        }
+    }
+}
+
+#[test]
+fn blocks_outlive_their_pool_and_keep_nothing() {
+    let pool = RecvPool::default();
+    let mut buffer = pool.acquire(256).unwrap();
+    drop(pool);
+    buffer.extend_from_slice(&[1; 10_000]).unwrap();
+    assert_eq!(buffer.capacity(), 16_384);
+    drop(buffer);
+}
+
+/// The formula of docs/LIMITS.md: what is lent, what is kept, and a cache for each thread.
+#[test]
+fn memory_stays_within_its_formula_whatever_threads_do() {
+    const THREADS: usize = 4;
+    let config = RecvPoolConfig {
+        in_use_bytes_max: 64 << 20,
+        free_bytes_max: 16 << 20,
+        ..RecvPoolConfig::default()
+    };
+    let pool = RecvPool::new(config);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for round in 0..50 {
+                    let held: Vec<_> =
+                        (0..round).map_while(|_| pool.acquire(1 << 16).ok()).collect();
+                    let stats = pool.stats();
+                    assert!(stats.in_use_bytes <= config.in_use_bytes_max);
+                    let free_max = config.free_bytes_max + THREADS * limits::CACHE_BYTES_MAX;
+                    assert!(stats.free_bytes <= free_max);
+                    drop(held);
+                }
+            });
+        }
+    });
+    assert_eq!((pool.stats().in_use, pool.stats().in_use_bytes), (0, 0));
+    pool.invariants();
+}
