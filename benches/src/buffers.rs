@@ -47,6 +47,40 @@ pub(crate) fn run(report: &mut Report) {
     }
 }
 
+/// Ours alone, for a profiler that counts instructions: messages of 1 KiB written and drained, then
+/// reads of 64 KiB consumed in units of 64 bytes.
+pub(crate) fn profile() {
+    const CYCLES: usize = 4_000;
+    let (messages, reads) = (BlockPool::new(BlockPoolConfig::messages()), RecvPool::default());
+    let mut chain = SendBuffer::new(&messages);
+    for _ in 0..CYCLES {
+        fill_and_drain(&mut chain, &[7; 1024]);
+        fill_and_consume(&reads, &[7; READ]);
+    }
+}
+
+fn fill_and_drain(chain: &mut SendBuffer, piece: &[u8]) {
+    for _ in 0..TOTAL / piece.len() {
+        chain.extend_from_slice(black_box(piece)).expect("the pool is large enough");
+    }
+    while !chain.is_empty() {
+        let mut slices = [IoSlice::new(&[]); 64];
+        let count = chain.io_slices(&mut slices);
+        black_box(&slices[..count]);
+        chain.advance(chain.len().min(TAKEN));
+    }
+}
+
+fn fill_and_consume(pool: &RecvPool, source: &[u8]) {
+    let mut buffer = pool.acquire(source.len()).expect("the pool is large enough");
+    buffer.spare_mut()[..source.len()].copy_from_slice(black_box(source));
+    buffer.commit(source.len());
+    buffer.mark_opened(source.len());
+    while !buffer.is_empty() {
+        black_box(buffer.take(UNIT));
+    }
+}
+
 /// Messages go in, and everything is given up at once.
 fn append(report: &mut Report, row: &str, piece: usize) {
     let source = vec![7; piece];
@@ -85,16 +119,7 @@ fn write_drain(report: &mut Report, row: &str, piece: usize) {
     let pieces = || (0..TOTAL / piece).map(|_| &black_box(&source)[..]);
     let pool = BlockPool::new(BlockPoolConfig::messages());
     let mut chain = SendBuffer::new(&pool);
-    let mut ours = || {
-        pieces()
-            .for_each(|piece| chain.extend_from_slice(piece).expect("the pool is large enough"));
-        while !chain.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 64];
-            let count = chain.io_slices(&mut slices);
-            black_box(&slices[..count]);
-            chain.advance(chain.len().min(TAKEN));
-        }
-    };
+    let mut ours = || fill_and_drain(&mut chain, &source);
     let unit = Unit::GigabytesPerSecond(TOTAL);
     let mut room = Room::new(TOTAL);
     let copy = || {
@@ -120,15 +145,7 @@ fn write_drain(report: &mut Report, row: &str, piece: usize) {
 fn recv_fill_consume(report: &mut Report, row: &str) {
     let source = vec![7; READ];
     let pool = RecvPool::default();
-    let mut ours = || {
-        let mut buffer = pool.acquire(READ).expect("the pool is large enough");
-        buffer.spare_mut()[..READ].copy_from_slice(black_box(&source));
-        buffer.commit(READ);
-        buffer.mark_opened(READ);
-        while !buffer.is_empty() {
-            black_box(buffer.take(UNIT));
-        }
-    };
+    let mut ours = || fill_and_consume(&pool, &source);
     let unit = Unit::GigabytesPerSecond(READ);
     let mut room = Room::new(READ);
     let copy = || {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use report::Report;
 
-const USAGE: &str = "usage: moorline-benches buffers|noise.. [--json]";
+const USAGE: &str = "usage: moorline-benches buffers|buffers-profile|noise.. [--json]";
 
 fn main() -> ExitCode {
     let mut json = false;
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--json" => json = true,
-            "buffers" | "noise" => benches.push(argument),
+            "buffers" | "buffers-profile" | "noise" => benches.push(argument),
             _ => {
                 eprintln!("{argument:?} is no bench\n{USAGE}");
                 return ExitCode::from(2);
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
     for bench in benches {
         match bench.as_str() {
             "buffers" => buffers::run(&mut report),
+            "buffers-profile" => buffers::profile(),
             _ => noise::run(&mut report),
         }
     }
