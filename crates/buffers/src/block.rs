@@ -1,5 +1,5 @@
-use std::fmt;
 use std::ops::Range;
+use std::{fmt, mem};
 
 use crate::block_pool::BlockPoolConfig;
 use crate::cache;
@@ -17,7 +17,9 @@ use crate::depot::Loan;
 /// where it lies. Dropping the block returns it to its pool, from any thread.
 #[must_use = "a block that is dropped goes back to its pool"]
 pub struct Block {
-    /// Its memory, from the allocator; there as long as the block lives, but in `none`.
+    /// Its memory, out of the loan: appending has no time to go there each time.
+    memory: Box<[u8]>,
+    /// What the memory belongs to; there as long as the block lives, but in `none`.
     loan: Option<Loan>,
     start: usize,
     end: usize,
@@ -38,14 +40,22 @@ pub struct Wrapped<'block> {
 
 impl Block {
     #[inline]
-    pub(crate) fn new(loan: Loan, config: &BlockPoolConfig) -> Self {
+    pub(crate) fn new(mut loan: Loan, config: &BlockPoolConfig) -> Self {
+        let memory = loan.memory.take_heap();
         let start = loan.lead + config.head_room;
-        Self { loan: Some(loan), start, end: start, open_end: start + config.payload, weight: 0 }
+        Self {
+            memory,
+            loan: Some(loan),
+            start,
+            end: start,
+            open_end: start + config.payload,
+            weight: 0,
+        }
     }
 
     /// No block: what stands in a chain where there is none. It holds nothing and has no room.
     pub(crate) fn none() -> Self {
-        Self { loan: None, start: 0, end: 0, open_end: 0, weight: 0 }
+        Self { memory: Box::default(), loan: None, start: 0, end: 0, open_end: 0, weight: 0 }
     }
 
     pub(crate) fn is_none(&self) -> bool {
@@ -54,20 +64,20 @@ impl Block {
 
     /// This block, and none in its place.
     pub(crate) fn take(&mut self) -> Option<Self> {
-        Some(std::mem::replace(self, Self::none())).filter(|block| !block.is_none())
+        Some(mem::replace(self, Self::none())).filter(|block| !block.is_none())
     }
 
     /// The bytes it holds: the payload, and head and tail once it was wrapped.
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.memory()[self.start..self.end]
+        &self.memory[self.start..self.end]
     }
 
     /// The bytes it holds, to change them in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let part = self.start..self.end;
-        &mut self.memory_mut()[part]
+        &mut self.memory[part]
     }
 
     /// Number of bytes it holds.
@@ -115,28 +125,18 @@ impl Block {
         self.loan.as_ref().map_or(0..0, within)
     }
 
-    #[inline]
-    fn memory(&self) -> &[u8] {
-        self.loan.as_ref().map_or(&[], |loan| loan.memory.heap())
-    }
-
-    #[inline]
-    fn memory_mut(&mut self) -> &mut [u8] {
-        self.loan.as_mut().map_or(&mut [], |loan| loan.memory.heap_mut())
-    }
-
     /// The room for more payload; [`commit`](Self::commit) says how much of it was used.
     pub fn spare_mut(&mut self) -> &mut [u8] {
         let spare = self.spare();
         let end = self.end;
-        &mut self.memory_mut()[end..][..spare]
+        &mut self.memory[end..][..spare]
     }
 
     /// The room for more payload up to `end_max`, which is where it ends or before.
     #[inline]
     pub(crate) fn spare_mut_before(&mut self, end_max: usize) -> &mut [u8] {
         let end = self.end;
-        self.memory_mut().get_mut(end..end_max).unwrap_or_default()
+        self.memory.get_mut(end..end_max).unwrap_or_default()
     }
 
     /// Counts the first `n` bytes of the spare room as payload.
@@ -206,8 +206,7 @@ impl Block {
         if bytes.len() > end_max.saturating_sub(end) {
             return false;
         }
-        let Some(loan) = &mut self.loan else { return false };
-        loan.memory.heap_mut()[end..][..bytes.len()].copy_from_slice(bytes);
+        self.memory[end..][..bytes.len()].copy_from_slice(bytes);
         self.end = end + bytes.len();
         true
     }
@@ -251,7 +250,8 @@ impl Block {
 impl Drop for Block {
     #[inline]
     fn drop(&mut self) {
-        if let Some(loan) = self.loan.take() {
+        if let Some(mut loan) = self.loan.take() {
+            loan.memory.put_heap_back(mem::take(&mut self.memory));
             cache::take_back(loan);
         }
     }

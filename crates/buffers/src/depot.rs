@@ -74,7 +74,7 @@ impl Lent {
     /// Takes a send block from the allocator, whose payload begins after `head_room`.
     fn sent(bytes: usize, head_room: usize) -> Loan {
         let memory = allocate_on_heap(bytes + PAYLOAD_ALIGNMENT - 1);
-        let payload = memory.heap().split_at(head_room).1;
+        let payload = memory.split_at(head_room).1;
         let lead = payload.as_ptr().align_offset(PAYLOAD_ALIGNMENT).min(PAYLOAD_ALIGNMENT - 1);
         Box::new(Self { memory, bytes, lead, home: None })
     }

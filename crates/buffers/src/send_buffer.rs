@@ -251,15 +251,16 @@ impl SendBuffer {
     /// Fills `slices` with the blocks from the front on, for one vectored write, and says how many
     /// it filled: never more than [`IO_SLICES_MAX`], which is what a system takes.
     pub fn io_slices<'chain>(&'chain self, slices: &mut [IoSlice<'chain>]) -> usize {
-        let filled = slices.len().min(self.blocks()).min(IO_SLICES_MAX);
-        let slices = &mut slices[..filled];
-        for (slice, block) in slices.iter_mut().zip(&self.front) {
-            *slice = IoSlice::new(block.bytes());
+        let slices_max = slices.len().min(IO_SLICES_MAX);
+        let (first, second) = self.front.as_slices();
+        let mut filled = 0;
+        for blocks in [first, second, std::slice::from_ref(&self.tail)] {
+            for (slice, block) in slices[filled..slices_max].iter_mut().zip(blocks) {
+                *slice = IoSlice::new(block.bytes());
+            }
+            filled = slices_max.min(filled + blocks.len());
         }
-        if let Some(last) = slices.get_mut(self.front.len()) {
-            *last = IoSlice::new(self.tail.bytes());
-        }
-        filled
+        filled.min(self.blocks())
     }
 
     /// Passes over the first `n` bytes, which were written; emptied blocks return to their pool.
