@@ -14,8 +14,8 @@ use std::io::IoSlice;
 use bytes::BytesMut;
 use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool, SendBuffer};
 
-use self::baselines::{Kept, Records, Room};
-use crate::pairs::{compare, compare_together};
+use self::baselines::{Baseline, Kept, Records, Room};
+use crate::pairs::{Pair, compare, compare_together};
 use crate::report::{Report, Unit};
 
 /// Bytes that one run of a row moves: they fit into the second-level cache, so that what is
@@ -30,6 +30,9 @@ const UNIT: usize = 64;
 
 /// Rounds of acquire and release in one run of a row.
 const ROUNDS: u32 = 1_000;
+
+/// In how many places memory lies in turn, where that matters.
+const PLACES: usize = 9;
 
 /// Bytes that the kernel takes at a time.
 const TAKEN: usize = 10_000;
@@ -83,62 +86,62 @@ fn fill_and_consume(pool: &RecvPool, source: &[u8]) {
 
 /// Messages go in, and everything is given up at once.
 fn append(report: &mut Report, row: &str, piece: usize) {
-    let source = vec![7; piece];
-    let pieces = || (0..TOTAL / piece).map(|_| &black_box(&source)[..]);
-    let pool = BlockPool::new(BlockPoolConfig::messages());
-    let mut chain = SendBuffer::new(&pool);
-    let mut ours = || {
-        pieces()
-            .for_each(|piece| chain.extend_from_slice(piece).expect("the pool is large enough"));
-        black_box(&mut chain).clear();
+    fn beside<B: Baseline>(piece: usize) -> Pair {
+        let source = vec![7; piece];
+        let pieces = || (0..TOTAL / piece).map(|_| &black_box(&source)[..]);
+        let (mut chain, mut baseline) = (new_chain(), B::new(TOTAL));
+        let ours = || {
+            pieces().for_each(|it| chain.extend_from_slice(it).expect("the pool is large enough"));
+            black_box(&mut chain).clear();
+        };
+        let theirs = || {
+            pieces().for_each(|it| baseline.put(it));
+            black_box(&mut baseline).clear();
+        };
+        compare(ours, theirs)
+    }
+    let mut row = |name, pair| {
+        report.row("buffers", row, name, Unit::GigabytesPerSecond(TOTAL), &pair);
     };
-    let unit = Unit::GigabytesPerSecond(TOTAL);
-    let mut room = Room::new(TOTAL);
-    let copy = || {
-        pieces().for_each(|piece| room.put(piece));
-        black_box(&mut room).clear();
-    };
-    report.row("buffers", row, "copy", unit, &compare(&mut ours, copy));
-    let mut records = Records::new();
-    let bytes_mut = || {
-        pieces().for_each(|piece| records.put(piece));
-        black_box(&mut records).clear();
-    };
-    report.row("buffers", row, "BytesMut", unit, &compare(&mut ours, bytes_mut));
-    let mut kept = Kept::new(TOTAL);
-    let kept = || {
-        pieces().for_each(|piece| kept.put(piece));
-        black_box(&mut kept).clear();
-    };
-    report.row("buffers", row, "kept", unit, &compare(&mut ours, kept));
+    row("copy", wherever_it_lies(|| beside::<Room>(piece)));
+    row("BytesMut", wherever_it_lies(|| beside::<Records>(piece)));
+    row("kept", wherever_it_lies(|| beside::<Kept>(piece)));
 }
 
 /// Messages go in, I/O slices come out, and the kernel takes some bytes at a time.
 fn write_drain(report: &mut Report, row: &str, piece: usize) {
-    let source = vec![7; piece];
-    let pieces = || (0..TOTAL / piece).map(|_| &black_box(&source)[..]);
-    let pool = BlockPool::new(BlockPoolConfig::messages());
-    let mut chain = SendBuffer::new(&pool);
-    let mut ours = || fill_and_drain(&mut chain, &source);
-    let unit = Unit::GigabytesPerSecond(TOTAL);
-    let mut room = Room::new(TOTAL);
-    let copy = || {
-        pieces().for_each(|piece| room.put(piece));
-        room.drain(TAKEN);
+    fn beside<B: Baseline>(piece: usize) -> Pair {
+        let source = vec![7; piece];
+        let (mut chain, mut baseline) = (new_chain(), B::new(TOTAL));
+        let theirs = || {
+            (0..TOTAL / piece).for_each(|_| baseline.put(black_box(&source)));
+            baseline.drain(TAKEN);
+        };
+        compare(|| fill_and_drain(&mut chain, &source), theirs)
+    }
+    let mut row = |name, pair| {
+        report.row("buffers", row, name, Unit::GigabytesPerSecond(TOTAL), &pair);
     };
-    report.row("buffers", row, "copy", unit, &compare(&mut ours, copy));
-    let mut records = Records::new();
-    let bytes_mut = || {
-        pieces().for_each(|piece| records.put(piece));
-        records.drain(TAKEN);
-    };
-    report.row("buffers", row, "BytesMut", unit, &compare(&mut ours, bytes_mut));
-    let mut kept = Kept::new(TOTAL);
-    let kept = || {
-        pieces().for_each(|piece| kept.put(piece));
-        kept.drain(TAKEN);
-    };
-    report.row("buffers", row, "kept", unit, &compare(&mut ours, kept));
+    row("copy", wherever_it_lies(|| beside::<Room>(piece)));
+    row("BytesMut", wherever_it_lies(|| beside::<Records>(piece)));
+    row("kept", wherever_it_lies(|| beside::<Kept>(piece)));
+}
+
+fn new_chain() -> SendBuffer {
+    SendBuffer::new(&BlockPool::new(BlockPoolConfig::messages()))
+}
+
+/// The comparison in the middle of some, each with its memory somewhere else: where source and
+/// destination lie to each other makes more of a difference than anything that is measured here.
+fn wherever_it_lies(comparison: impl Fn() -> Pair) -> Pair {
+    let mut pairs: Vec<Pair> = (0..PLACES)
+        .map(|place| {
+            let _shift = black_box(vec![0_u8; 10_000 + place * 1_104]);
+            comparison()
+        })
+        .collect();
+    pairs.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
+    pairs.swap_remove(PLACES / 2)
 }
 
 /// One read, consumed unit by unit where it lies; the block is taken for it and returned.

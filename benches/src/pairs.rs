@@ -4,14 +4,14 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 /// Pairs of runs a row is made of; the median needs an odd number.
-const PAIRS: usize = 401;
+const PAIRS: usize = 151;
 
 /// How long one run takes: long against the clock, and so short that most pairs of runs are over
 /// before the machine does something else.
 const RUN: Duration = Duration::from_micros(250);
 
-/// Threads that begin together need time to meet: their runs are so many times longer, and fewer.
-const TOGETHER: usize = 8;
+/// Threads that begin together need time to meet: their runs are so many times longer.
+const TOGETHER: u32 = 8;
 
 /// Times of one piece of work, in nanoseconds, and how they compare.
 pub(crate) struct Pair {
@@ -39,13 +39,12 @@ pub(crate) fn compare_together(
     if threads == 1 {
         return compare(ours, baseline);
     }
-    let longer = u32::try_from(TOGETHER).expect("a small number");
-    let counts = (calibrate(&mut &ours) * longer, calibrate(&mut &baseline) * longer);
+    let counts = (calibrate(&mut &ours) * TOGETHER, calibrate(&mut &baseline) * TOGETHER);
     let barrier = Barrier::new(threads as usize);
     let begin = || {
         barrier.wait();
     };
-    let one = || in_turns((PAIRS / TOGETHER) | 1, counts, begin, &ours, &baseline);
+    let one = || in_turns(PAIRS, counts, begin, &ours, &baseline);
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
         let pair = one();

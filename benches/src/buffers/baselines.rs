@@ -9,31 +9,39 @@ use bytes::{Buf, Bytes, BytesMut};
 /// What one record holds, as much as one of our blocks.
 const RECORD: usize = 16 * 1024;
 
+/// What bytes are put into and leave again.
+pub(super) trait Baseline {
+    fn new(capacity: usize) -> Self;
+    fn put(&mut self, piece: &[u8]);
+    fn drain(&mut self, taken: usize);
+    fn clear(&mut self);
+}
+
 /// A warm vector that bytes are copied into, one behind the other.
 pub(super) struct Room {
     bytes: Vec<u8>,
     filled: usize,
 }
 
-impl Room {
-    pub(super) fn new(capacity: usize) -> Self {
+impl Baseline for Room {
+    fn new(capacity: usize) -> Self {
         Self { bytes: vec![1; capacity], filled: 0 }
     }
 
     #[inline]
-    pub(super) fn put(&mut self, piece: &[u8]) {
+    fn put(&mut self, piece: &[u8]) {
         self.bytes[self.filled..][..piece.len()].copy_from_slice(piece);
         self.filled += piece.len();
     }
 
-    pub(super) fn drain(&mut self, taken: usize) {
+    fn drain(&mut self, taken: usize) {
         self.bytes[..self.filled].chunks(taken).for_each(|chunk| {
             black_box(chunk);
         });
         self.clear();
     }
 
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.filled = 0;
     }
 }
@@ -44,17 +52,17 @@ pub(super) struct Kept {
     capacity: usize,
 }
 
-impl Kept {
-    pub(super) fn new(capacity: usize) -> Self {
+impl Baseline for Kept {
+    fn new(capacity: usize) -> Self {
         Self { bytes: BytesMut::with_capacity(capacity), capacity }
     }
 
     #[inline]
-    pub(super) fn put(&mut self, piece: &[u8]) {
+    fn put(&mut self, piece: &[u8]) {
         self.bytes.extend_from_slice(piece);
     }
 
-    pub(super) fn drain(&mut self, taken: usize) {
+    fn drain(&mut self, taken: usize) {
         while self.bytes.has_remaining() {
             black_box(self.bytes.chunk());
             self.bytes.advance(self.bytes.remaining().min(taken));
@@ -62,6 +70,12 @@ impl Kept {
         self.bytes.reserve(self.capacity);
     }
 
+    fn clear(&mut self) {
+        self.bytes.clear();
+    }
+}
+
+impl Kept {
     /// Unit by unit, each lent and passed over.
     pub(super) fn consume(&mut self, unit: usize) {
         while self.bytes.has_remaining() {
@@ -71,10 +85,6 @@ impl Kept {
         self.bytes.clear();
         self.bytes.reserve(self.capacity);
     }
-
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-    }
 }
 
 /// A `BytesMut` whose full records are split off and handed on, and end when they are written.
@@ -83,13 +93,13 @@ pub(super) struct Records {
     full: VecDeque<Bytes>,
 }
 
-impl Records {
-    pub(super) fn new() -> Self {
+impl Baseline for Records {
+    fn new(_: usize) -> Self {
         Self { open: BytesMut::with_capacity(RECORD), full: VecDeque::new() }
     }
 
     #[inline]
-    pub(super) fn put(&mut self, piece: &[u8]) {
+    fn put(&mut self, piece: &[u8]) {
         if self.open.len() + piece.len() <= RECORD {
             self.open.extend_from_slice(piece);
         } else {
@@ -97,6 +107,27 @@ impl Records {
         }
     }
 
+    fn drain(&mut self, taken: usize) {
+        self.hand_on();
+        while !self.full.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 64];
+            let mut count = 0;
+            for (slice, record) in slices.iter_mut().zip(&self.full) {
+                *slice = IoSlice::new(record);
+                count += 1;
+            }
+            black_box(&slices[..count]);
+            self.advance(taken);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.hand_on();
+        self.full.clear();
+    }
+}
+
+impl Records {
     #[inline(never)]
     fn put_over_records(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
@@ -114,20 +145,6 @@ impl Records {
         self.open.reserve(RECORD);
     }
 
-    pub(super) fn drain(&mut self, taken: usize) {
-        self.hand_on();
-        while !self.full.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 64];
-            let mut count = 0;
-            for (slice, record) in slices.iter_mut().zip(&self.full) {
-                *slice = IoSlice::new(record);
-                count += 1;
-            }
-            black_box(&slices[..count]);
-            self.advance(taken);
-        }
-    }
-
     fn advance(&mut self, mut n: usize) {
         while let Some(front) = self.full.front_mut() {
             if n < front.len() {
@@ -136,10 +153,5 @@ impl Records {
             n -= front.len();
             self.full.pop_front();
         }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.hand_on();
-        self.full.clear();
     }
 }
