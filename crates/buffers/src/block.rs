@@ -3,7 +3,7 @@ use std::{fmt, mem};
 
 use crate::block_pool::BlockPoolConfig;
 use crate::cache;
-use crate::depot::Loan;
+use crate::depot::{Cursors, Lent, Loan};
 
 /// One block of send memory: a run of bytes with room in front and behind.
 ///
@@ -17,15 +17,8 @@ use crate::depot::Loan;
 /// where it lies. Dropping the block returns it to its pool, from any thread.
 #[must_use = "a block that is dropped goes back to its pool"]
 pub struct Block {
-    /// Its memory, out of the loan: appending has no time to go there each time.
-    memory: Box<[u8]>,
-    /// What the memory belongs to; there as long as the block lives, but in `none`.
+    /// Its memory and cursors; there as long as the block lives, but in `none`.
     loan: Option<Loan>,
-    start: usize,
-    end: usize,
-    /// Up to where payload is appended: where its room ends, or 0 when the block is closed.
-    open_end: usize,
-    weight: u32,
 }
 
 /// A block opened for sealing in place: see [`Block::wrap`].
@@ -41,21 +34,25 @@ pub struct Wrapped<'block> {
 impl Block {
     #[inline]
     pub(crate) fn new(mut loan: Loan, config: &BlockPoolConfig) -> Self {
-        let memory = loan.memory.take_heap();
         let start = loan.lead + config.head_room;
-        Self {
-            memory,
-            loan: Some(loan),
-            start,
-            end: start,
-            open_end: start + config.payload,
-            weight: 0,
-        }
+        loan.at = Cursors { start, end: start, open_end: start + config.payload, weight: 0 };
+        Self { loan: Some(loan) }
     }
 
     /// No block: what stands in a chain where there is none. It holds nothing and has no room.
+    #[inline]
     pub(crate) fn none() -> Self {
-        Self { memory: Box::default(), loan: None, start: 0, end: 0, open_end: 0, weight: 0 }
+        Self { loan: None }
+    }
+
+    #[inline]
+    fn at(&self) -> Cursors {
+        self.loan.as_ref().map_or_else(Cursors::default, |loan| loan.at)
+    }
+
+    #[inline]
+    fn lent(&mut self) -> &mut Lent {
+        self.loan.as_mut().expect("a block that is changed is there")
     }
 
     pub(crate) fn is_none(&self) -> bool {
@@ -71,44 +68,46 @@ impl Block {
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.memory[self.start..self.end]
+        self.loan.as_ref().map_or(&[], |loan| &loan.memory.heap()[loan.at.start..loan.at.end])
     }
 
     /// The bytes it holds, to change them in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        let part = self.start..self.end;
-        &mut self.memory[part]
+        let at = self.at();
+        self.loan.as_mut().map_or(&mut [], |loan| &mut loan.memory.heap_mut()[at.start..at.end])
     }
 
     /// Number of bytes it holds.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.end - self.start
+        let at = self.at();
+        at.end - at.start
     }
 
     /// Whether it holds no bytes.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.len() == 0
     }
 
     /// Payload bytes that can still be appended; 0 once it was wrapped or closed.
     #[must_use]
     pub fn spare(&self) -> usize {
-        self.open_end.saturating_sub(self.end)
+        let at = self.at();
+        at.open_end.saturating_sub(at.end)
     }
 
     /// Up to where somebody appends who fills blocks with `payload_max` bytes only.
     pub(crate) fn end_within(&self, payload_max: usize) -> usize {
-        self.open_end.min(self.payload().start.saturating_add(payload_max))
+        self.at().open_end.min(self.payload().start.saturating_add(payload_max))
     }
 
     /// As `spare`, for somebody who appends up to `end_max` only.
     #[inline]
     pub(crate) fn spare_before(&self, end_max: usize) -> usize {
-        end_max.saturating_sub(self.end)
+        end_max.saturating_sub(self.at().end)
     }
 
     /// Where the whole block lies in its memory, rooms included.
@@ -127,16 +126,16 @@ impl Block {
 
     /// The room for more payload; [`commit`](Self::commit) says how much of it was used.
     pub fn spare_mut(&mut self) -> &mut [u8] {
-        let spare = self.spare();
-        let end = self.end;
-        &mut self.memory[end..][..spare]
+        let end_max = self.at().open_end;
+        self.spare_mut_before(end_max)
     }
 
     /// The room for more payload up to `end_max`, which is where it ends or before.
     #[inline]
     pub(crate) fn spare_mut_before(&mut self, end_max: usize) -> &mut [u8] {
-        let end = self.end;
-        self.memory.get_mut(end..end_max).unwrap_or_default()
+        let Some(loan) = &mut self.loan else { return &mut [] };
+        let end = loan.at.end;
+        loan.memory.heap_mut().get_mut(end..end_max).unwrap_or_default()
     }
 
     /// Counts the first `n` bytes of the spare room as payload.
@@ -145,7 +144,9 @@ impl Block {
     /// If there is less room than that.
     pub fn commit(&mut self, n: usize) {
         assert!(n <= self.spare(), "a commit stays within the payload room");
-        self.end += n;
+        if let Some(loan) = &mut self.loan {
+            loan.at.end += n;
+        }
         self.check();
     }
 
@@ -155,13 +156,12 @@ impl Block {
     /// # Panics
     /// If the rooms are smaller than that.
     pub fn wrap(&mut self, head: usize, tail: usize) -> Wrapped<'_> {
-        let whole = self.whole();
-        assert!(head <= self.start - whole.start, "the head fits into the head room");
-        assert!(tail <= whole.end - self.end, "the tail fits into the tail room");
+        let (whole, at) = (self.whole(), self.at());
+        assert!(head <= at.start - whole.start, "the head fits into the head room");
+        assert!(tail <= whole.end - at.end, "the tail fits into the tail room");
         let body_len = self.len();
-        self.start -= head;
-        self.end += tail;
-        self.open_end = 0;
+        let (start, end) = (at.start - head, at.end + tail);
+        self.lent().at = Cursors { start, end, open_end: 0, weight: at.weight };
         self.check();
         let (head, rest) = self.bytes_mut().split_at_mut(head);
         let (body, tail) = rest.split_at_mut(body_len);
@@ -178,9 +178,9 @@ impl Block {
     pub fn copy_payload_from(&mut self, plain: &Block) {
         let payload = self.payload();
         assert!(plain.len() <= payload.len(), "the copy fits into the payload room");
-        self.start = payload.start;
-        self.end = self.start + plain.len();
-        self.open_end = payload.end;
+        let (start, end) = (payload.start, payload.start + plain.len());
+        let weight = self.weight();
+        self.lent().at = Cursors { start, end, open_end: payload.end, weight };
         self.bytes_mut().copy_from_slice(plain.bytes());
         self.check();
     }
@@ -188,12 +188,13 @@ impl Block {
     /// A sum the owner keeps with the block; its meaning is the owner's.
     #[must_use]
     pub fn weight(&self) -> u32 {
-        self.weight
+        self.at().weight
     }
 
     /// Adds to the weight, which stops at its largest value.
     pub fn add_weight(&mut self, weight: u32) {
-        self.weight = self.weight.saturating_add(weight);
+        let before = self.weight();
+        self.lent().at.weight = before.saturating_add(weight);
     }
 
     /// Appends `bytes` where they end before `end_max`, and says whether they did.
@@ -202,29 +203,35 @@ impl Block {
     /// hold as the invariants that other operations check.
     #[inline]
     pub(crate) fn put_before(&mut self, end_max: usize, bytes: &[u8]) -> bool {
-        let end = self.end;
+        let Some(loan) = &mut self.loan else { return false };
+        let loan = &mut **loan;
+        let end = loan.at.end;
         if bytes.len() > end_max.saturating_sub(end) {
             return false;
         }
-        self.memory[end..][..bytes.len()].copy_from_slice(bytes);
-        self.end = end + bytes.len();
+        loan.memory.heap_mut()[end..][..bytes.len()].copy_from_slice(bytes);
+        loan.at.end = end + bytes.len();
         true
     }
 
     /// Forgets the first `n` bytes.
     pub(crate) fn advance(&mut self, n: usize) {
         assert!(n <= self.len(), "what is passed over is there");
-        self.start += n;
+        self.lent().at.start += n;
     }
 
     /// Forgets the last bytes, down to `len`.
     pub(crate) fn truncate(&mut self, len: usize) {
         assert!(len <= self.len(), "truncating does not add bytes");
-        self.end = self.start + len;
+        if let Some(loan) = &mut self.loan {
+            loan.at.end = loan.at.start + len;
+        }
     }
 
     pub(crate) fn close(&mut self) {
-        self.open_end = 0;
+        if let Some(loan) = &mut self.loan {
+            loan.at.open_end = 0;
+        }
     }
 
     /// Verifies `start <= end <= size`, and that an open block has not grown into the tail room.
@@ -232,12 +239,12 @@ impl Block {
     /// # Panics
     /// If it does not hold, which is a bug of this crate.
     pub fn invariants(&self) {
-        let whole = self.whole();
-        assert!(whole.start <= self.start, "bytes begin within the block");
-        assert!(self.start <= self.end, "start <= end");
-        assert!(self.end <= whole.end, "bytes end within the block");
-        let in_payload = self.end <= self.open_end;
-        assert!(self.open_end == 0 || in_payload, "payload stays out of the tail room");
+        let (whole, at) = (self.whole(), self.at());
+        assert!(whole.start <= at.start, "bytes begin within the block");
+        assert!(at.start <= at.end, "start <= end");
+        assert!(at.end <= whole.end, "bytes end within the block");
+        let in_payload = at.end <= at.open_end;
+        assert!(at.open_end == 0 || in_payload, "payload stays out of the tail room");
     }
 
     fn check(&self) {
@@ -250,8 +257,7 @@ impl Block {
 impl Drop for Block {
     #[inline]
     fn drop(&mut self) {
-        if let Some(mut loan) = self.loan.take() {
-            loan.memory.put_heap_back(mem::take(&mut self.memory));
+        if let Some(loan) = self.loan.take() {
             cache::take_back(loan);
         }
     }
@@ -263,7 +269,7 @@ impl fmt::Debug for Block {
             .debug_struct("Block")
             .field("len", &self.len())
             .field("spare", &self.spare())
-            .field("weight", &self.weight)
+            .field("weight", &self.weight())
             .finish()
     }
 }

@@ -61,14 +61,33 @@ pub(crate) struct Lent {
     pub(crate) bytes: usize,
     /// Bytes in front of the block, so that its payload begins with a cache line.
     pub(crate) lead: usize,
+    /// Where the bytes of a send block lie. They are here and not in the `Block`, so that a block
+    /// moves from chain to chain as one pointer.
+    pub(crate) at: Cursors,
     /// There while it is out, also in the cache of a thread; a depot that held itself would never end.
     home: Option<Arc<Depot>>,
+}
+
+/// Positions in the memory of a send block.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Cursors {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Up to where payload is appended: where its room ends, or 0 when the block is closed.
+    pub(crate) open_end: usize,
+    pub(crate) weight: u32,
 }
 
 impl Lent {
     /// Takes a receive block from the system.
     fn received(bytes: usize) -> Loan {
-        Box::new(Self { memory: allocate(bytes), bytes, lead: 0, home: None })
+        Box::new(Self {
+            memory: allocate(bytes),
+            bytes,
+            lead: 0,
+            at: Cursors::default(),
+            home: None,
+        })
     }
 
     /// Takes a send block from the allocator, whose payload begins after `head_room`.
@@ -76,7 +95,7 @@ impl Lent {
         let memory = allocate_on_heap(bytes + PAYLOAD_ALIGNMENT - 1);
         let payload = memory.split_at(head_room).1;
         let lead = payload.as_ptr().align_offset(PAYLOAD_ALIGNMENT).min(PAYLOAD_ALIGNMENT - 1);
-        Box::new(Self { memory, bytes, lead, home: None })
+        Box::new(Self { memory, bytes, lead, at: Cursors::default(), home: None })
     }
 
     #[inline]

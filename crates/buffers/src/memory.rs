@@ -35,15 +35,16 @@ pub(crate) fn allocate_on_heap(bytes: usize) -> Memory {
 }
 
 impl Memory {
-    /// What `allocate_on_heap` took: for whoever uses it all the time, and puts it back at the end.
+    /// What `allocate_on_heap` took, without a look at where it came from.
     #[inline]
-    pub(crate) fn take_heap(&mut self) -> Box<[u8]> {
-        std::mem::take(&mut self.heap)
+    pub(crate) fn heap(&self) -> &[u8] {
+        &self.heap
     }
 
+    /// What `allocate_on_heap` took, without a look at where it came from.
     #[inline]
-    pub(crate) fn put_heap_back(&mut self, heap: Box<[u8]>) {
-        self.heap = heap;
+    pub(crate) fn heap_mut(&mut self) -> &mut [u8] {
+        &mut self.heap
     }
 
     /// Makes stale contents visible in debug builds; elsewhere they stay until overwritten.
@@ -87,7 +88,7 @@ mod tests {
             assert_eq!(memory.len(), bytes);
             assert!(memory.iter().all(|&byte| byte == 0));
             assert!(memory.mapped.is_none() || bytes >= MAPPED_BYTES_MIN);
-            assert_eq!(allocate_on_heap(bytes).take_heap()[..], memory[..]);
+            assert_eq!(allocate_on_heap(bytes).heap(), &memory[..]);
         }
     }
 
