@@ -16,13 +16,13 @@
 //!
 //! Pools have names, limits and [counters](PoolStats). A limit that is met is an error
 //! ([`PoolExhausted`]) and never a wait. Every buffer and block finds its own way back when it is
-//! dropped, from any thread.
+//! dropped, from any thread, and memory nobody needs goes back to the operating system.
 //!
 //! # What it must never know
 //!
 //! What the bytes mean; sockets, time and tasks; any other crate of the project. Whoever wants
-//! memory given back after a while has the clock, and calls [`RecvPool::trim`],
-//! [`BlockPool::trim`] or [`SendBuffer::park`].
+//! memory given back after a while has the clock, and calls [`RecvPool::trim_idle`],
+//! [`BlockPool::trim_idle`] and [`SendBuffer::park`].
 //!
 //! # Where to start
 //!
@@ -106,9 +106,11 @@
 //!   a chain grows by a block and nothing moves.
 //! * **Rooms instead of copies.** Header and tag are written around a body that is complete, into
 //!   room that was left for them.
-//! * **Free lists are bounded arrays**, one for each class, made when the first block returns. They
-//!   never allocate again, neither direction waits, and memory kept for later has a limit; what
-//!   does not fit goes back to the allocator.
+//! * **Each thread keeps a few blocks of a pool for itself**, so that acquire and release are an
+//!   exchange with itself. What is shared is plain data behind a short lock, visited for half a
+//!   cache at a time; there limits are exact, and what a period did not need is given back.
+//! * **A block moves as one pointer** to its memory, its cursors and its home.
+//! * **Large receive blocks are mappings of their own**, because an allocator keeps what it gets.
 //! * **Refusing is the only answer to a limit.** A pool that waited could wait for its own caller.
 //!   An operation that is refused has changed nothing.
 //! * **One inequality, checked after each mutation**: `consumed <= opened <= filled <= capacity` for

@@ -88,6 +88,10 @@ pub const IO_SLICES_MAX: usize = 1024;
 /// one: one short read may be the end of a message, two are a habit.
 pub const SHORT_READS_MAX: u8 = 2;
 
+/// A buffer of this size is never too large: 64 KiB is what a driver reads at once, and to change
+/// that for less at each short message would save nothing.
+pub const SHRINK_BYTES_MIN: usize = 64 << 10;
+
 /// Payload of a block for messages: 16 KiB.
 ///
 /// Large enough that the fixed price of sealing a record disappears, small enough that the first

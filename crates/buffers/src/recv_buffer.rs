@@ -4,7 +4,7 @@ use crate::cache;
 use crate::class::block_bytes;
 use crate::depot::Loan;
 use crate::error::PoolExhausted;
-use crate::limits::SHORT_READS_MAX;
+use crate::limits::{SHORT_READS_MAX, SHRINK_BYTES_MIN};
 use crate::recv_pool;
 
 /// One contiguous block that bytes are read into, opened in place, and consumed from.
@@ -64,8 +64,8 @@ impl RecvBuffer {
     /// An empty buffer starts again at the front. Otherwise the bytes not yet consumed move to the
     /// front where that is enough, and to a block of the next sufficient class where it is not:
     /// they are copied once and the old block is returned. The cursors keep their meaning. An empty
-    /// buffer whose last two reads filled less than a quarter of it is changed for one of half the
-    /// size, where that is enough.
+    /// buffer above 64 KiB whose last two reads filled less than a quarter of it is changed for one
+    /// of half the size, where that is enough.
     ///
     /// # Errors
     /// [`PoolExhausted`] where the larger block is refused; for the moment of the copy both blocks
@@ -94,7 +94,7 @@ impl RecvBuffer {
     #[cold]
     fn shrink(&mut self, spare_min: usize) {
         self.short_reads = 0;
-        let wanted = spare_min.max(self.capacity() / 2);
+        let wanted = spare_min.max(self.capacity() / 2).max(SHRINK_BYTES_MIN);
         // Where the pool refuses, the larger block serves as well.
         if block_bytes(wanted).is_some_and(|bytes| bytes < self.capacity())
             && let Ok(smaller) = self.lend(wanted)

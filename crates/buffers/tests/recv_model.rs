@@ -142,7 +142,7 @@ impl Model {
         let mut capacity = buffer.capacity();
         if self.bytes.is_empty() && self.short_reads >= 2 {
             self.short_reads = 0;
-            capacity = capacity.min(coming.max(capacity / 2).max(256).next_power_of_two());
+            capacity = capacity.min(coming.max(capacity / 2).max(1 << 16).next_power_of_two());
         }
         let needed = self.bytes.len() + coming;
         if needed <= capacity {
