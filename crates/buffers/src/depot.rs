@@ -1,6 +1,8 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use crossbeam::utils::CachePadded;
+
 use crate::class::class_of;
 use crate::limits::{CACHE_BYTES_MAX, CACHE_BYTES_MIN, CACHE_SHARE, PAYLOAD_ALIGNMENT};
 use crate::memory::{Memory, allocate, allocate_on_heap};
@@ -24,7 +26,9 @@ pub(crate) struct Depot {
     pub(crate) cache_bytes_max: usize,
     /// How often memory was called back. Caches look at it before each use; `CLOSED` is the last.
     recalls: AtomicU64,
-    locked: Padded<Mutex<Locked>>,
+    /// On cache lines of its own: what is written under the lock must not slow down who reads beside
+    /// it.
+    locked: CachePadded<Mutex<Locked>>,
 }
 
 const CLOSED: u64 = u64::MAX;
@@ -37,10 +41,6 @@ pub(crate) enum Sizes {
     /// One class, always from the allocator.
     One,
 }
-
-/// Two cache lines for itself: what is written under the lock must not slow down who reads beside it.
-#[repr(align(128))]
-struct Padded<T>(T);
 
 struct Locked {
     stock: Stock,
@@ -121,7 +121,8 @@ impl Depot {
         let cache_bytes_max = if share < CACHE_BYTES_MIN { 0 } else { share.min(CACHE_BYTES_MAX) };
         let in_use_bytes_max = limits.out_bytes_max;
         let (settled, tallies) = (Totals::default(), Vec::new());
-        let locked = Padded(Mutex::new(Locked { stock: Stock::new(limits), settled, tallies }));
+        let locked =
+            CachePadded::new(Mutex::new(Locked { stock: Stock::new(limits), settled, tallies }));
         let recalls = AtomicU64::new(0);
         Self {
             name,
@@ -280,7 +281,7 @@ impl Depot {
     /// Gives back what was not needed for the idle time.
     pub(crate) fn trim_idle(&self, now: Instant) {
         // Who finds the lock taken leaves the work to the next call.
-        let Ok(mut locked) = self.locked.0.try_lock() else { return };
+        let Ok(mut locked) = self.locked.try_lock() else { return };
         let (period_ended, surplus) = locked.stock.trim_idle(now, self.idle_time);
         locked.stock.check();
         drop(locked);
@@ -335,7 +336,7 @@ impl Depot {
     }
 
     fn lock(&self) -> MutexGuard<'_, Locked> {
-        self.locked.0.lock().expect("nothing panics while it holds the stock")
+        self.locked.lock().expect("nothing panics while it holds the stock")
     }
 }
 

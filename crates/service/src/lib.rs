@@ -64,6 +64,7 @@ mod driver;
 mod error;
 mod handler;
 mod handlers;
+mod housekeeping;
 mod intake;
 mod keys;
 mod known_peers;

@@ -61,3 +61,6 @@ pub const EARLY_FLUSH_ANSWERS: usize = 8 * 1024;
 /// How often a service that listens looks whether its peer list has changed, and whether everybody
 /// inside is still on it: a change is followed within three looks, less than a second.
 pub const PEERS_LOOK: Duration = Duration::from_millis(250);
+
+/// How often the pools are asked to give back what they have not needed for a while.
+pub const HOUSEKEEPING: Duration = Duration::from_secs(1);

@@ -25,6 +25,7 @@ use crate::doorway::Doorway;
 use crate::error::{Error, Result};
 use crate::handler::{Handle, HandleNow, OnPost, PostHandler, RequestHandler};
 use crate::handlers::{Handlers, Unhandled};
+use crate::housekeeping::keep_house;
 use crate::known_peers::KnownPeers;
 use crate::limits::CUT_WAIT;
 use crate::peers::Peers;
@@ -46,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) peers: Peers,
     pub(crate) known_peers: Option<KnownPeers>,
     pub(crate) guests: Guests,
+    /// Whether the pools are looked after: from the first listener or connection on.
+    kept: AtomicBool,
     /// Whether the peer list is being followed: from the first listener on.
     pub(crate) followed: AtomicBool,
     pub(crate) handlers: Arc<Handlers>,
@@ -108,6 +111,7 @@ impl Service {
             peers,
             known_peers,
             guests: Guests::default(),
+            kept: AtomicBool::new(false),
             followed: AtomicBool::new(false),
             handlers: Arc::default(),
             hub,
@@ -211,6 +215,7 @@ impl Service {
     /// The address, the protocol or the handlers are not as they should be, or the system refuses.
     pub async fn accept(&self, url: &str, protocol: &str) -> Result<Acceptor> {
         let (address, transport, factory) = self.prepare(url, protocol)?;
+        self.keep_house();
         acceptor::listen(Arc::clone(&self.inner), address, transport, factory).await
     }
 
@@ -225,7 +230,14 @@ impl Service {
     /// Dropped before it is ready, the connection is given up.
     pub async fn connect(&self, url: &str, protocol: &str) -> Result<SessionRef> {
         let (address, transport, factory) = self.prepare(url, protocol)?;
+        self.keep_house();
         connector::connect(Arc::clone(&self.inner), address, transport, factory).await
+    }
+
+    fn keep_house(&self) {
+        if !self.inner.kept.swap(true, Ordering::AcqRel) {
+            self.inner.openers.spawn(keep_house(Arc::downgrade(&self.inner)));
+        }
     }
 
     fn prepare(&self, url: &str, protocol: &str) -> Result<Way> {
