@@ -71,10 +71,10 @@ fn a_server_without_descriptors_rests_and_serves_again_when_it_has_some() {
         assert!(descriptors(server.process()) >= DESCRIPTORS_MAX - 1, "it is still without");
 
         drop(connections);
-        let begun = Instant::now();
-        folder.call(&server.url, "demo.Note", NOTE).expect_code(0);
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(2), "the next good call took {took:?}");
+        // Those still in the queue come first, and while they fill it a client may be turned away.
+        wait_until("it serves again", || {
+            folder.call(&server.url, "demo.Note", NOTE).code == Some(0)
+        });
         wait_until("it gives back what strangers had", || {
             descriptors(server.process()) <= at_first
         });
