@@ -12,6 +12,7 @@ const POISON: u8 = 0xDD;
 ///
 /// Large blocks are mappings of their own, because an allocator keeps what it is given back
 /// wherever something younger lies above it; to end a mapping always shrinks the process.
+#[derive(Default)]
 pub(crate) struct Memory {
     /// From the allocator; empty where the memory is a mapping.
     heap: Box<[u8]>,

@@ -1,10 +1,11 @@
-use std::fmt;
+use std::{fmt, mem};
 
 use crate::cache;
 use crate::class::block_bytes;
 use crate::depot::Loan;
 use crate::error::PoolExhausted;
 use crate::limits::{SHORT_READS_MAX, SHRINK_BYTES_MIN};
+use crate::memory::Memory;
 use crate::recv_pool;
 
 /// One contiguous block that bytes are read into, opened in place, and consumed from.
@@ -23,7 +24,10 @@ use crate::recv_pool;
 /// Dropping the buffer returns its block to the pool, from any thread.
 #[must_use = "a buffer that is dropped goes back to its pool"]
 pub struct RecvBuffer {
-    /// Its memory; there as long as the buffer lives.
+    /// The loan's memory, taken out of it while the buffer lives: a unit that is consumed is then
+    /// one pointer away, not two.
+    memory: Memory,
+    /// Where the memory goes back to; there as long as the buffer lives.
     loan: Option<Loan>,
     consumed: usize,
     opened: usize,
@@ -34,15 +38,16 @@ pub struct RecvBuffer {
 
 impl RecvBuffer {
     #[inline]
-    pub(crate) fn new(loan: Loan) -> Self {
-        Self { loan: Some(loan), consumed: 0, opened: 0, filled: 0, short_reads: 0 }
+    pub(crate) fn new(mut loan: Loan) -> Self {
+        let memory = mem::take(&mut loan.memory);
+        Self { memory, loan: Some(loan), consumed: 0, opened: 0, filled: 0, short_reads: 0 }
     }
 
     /// Bytes of the whole block.
     #[inline]
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.memory().len()
+        self.memory.len()
     }
 
     /// Bytes that were filled and not consumed yet, opened or not.
@@ -105,7 +110,7 @@ impl RecvBuffer {
 
     fn compact(&mut self) {
         let kept = self.consumed..self.filled;
-        self.memory_mut().copy_within(kept, 0);
+        self.memory.copy_within(kept, 0);
         self.opened -= self.consumed;
         self.filled -= self.consumed;
         self.consumed = 0;
@@ -116,25 +121,15 @@ impl RecvBuffer {
         let mut larger = self.lend(capacity_min)?;
         larger.filled = self.len();
         larger.opened = self.opened - self.consumed;
-        let kept = &self.memory()[self.consumed..self.filled];
-        larger.memory_mut()[..kept.len()].copy_from_slice(kept);
+        let kept = &self.memory[self.consumed..self.filled];
+        larger.memory[..kept.len()].copy_from_slice(kept);
         *self = larger;
         Ok(())
     }
 
     fn lend(&self, capacity_min: usize) -> Result<RecvBuffer, PoolExhausted> {
-        let loan = self.loan.as_ref().expect("a buffer has memory as long as it lives");
+        let loan = self.loan.as_ref().expect("a buffer has its loan as long as it lives");
         recv_pool::lend(loan.home(), capacity_min)
-    }
-
-    #[inline]
-    fn memory(&self) -> &[u8] {
-        self.loan.as_ref().map_or(&[], |loan| &loan.memory)
-    }
-
-    #[inline]
-    fn memory_mut(&mut self) -> &mut [u8] {
-        self.loan.as_mut().map_or(&mut [], |loan| &mut loan.memory)
     }
 
     /// The room behind what is filled, to read into; [`commit`](Self::commit) says how much of it
@@ -142,7 +137,7 @@ impl RecvBuffer {
     #[inline]
     pub fn spare_mut(&mut self) -> &mut [u8] {
         let part = self.filled..self.capacity();
-        &mut self.memory_mut()[part]
+        &mut self.memory[part]
     }
 
     /// Counts the first `n` bytes of the spare room as filled.
@@ -177,14 +172,14 @@ impl RecvBuffer {
     #[inline]
     #[must_use]
     pub fn unopened(&self) -> &[u8] {
-        &self.memory()[self.opened..self.filled]
+        &self.memory[self.opened..self.filled]
     }
 
     /// What was filled and not opened yet, to open it in place.
     #[inline]
     pub fn unopened_mut(&mut self) -> &mut [u8] {
         let part = self.opened..self.filled;
-        &mut self.memory_mut()[part]
+        &mut self.memory[part]
     }
 
     /// Makes the first `n` unopened bytes readable.
@@ -216,14 +211,14 @@ impl RecvBuffer {
     #[inline]
     #[must_use]
     pub fn readable(&self) -> &[u8] {
-        &self.memory()[self.consumed..self.opened]
+        &self.memory[self.consumed..self.opened]
     }
 
     /// What was opened and not consumed yet, to change it in place.
     #[inline]
     pub fn readable_mut(&mut self) -> &mut [u8] {
         let part = self.consumed..self.opened;
-        &mut self.memory_mut()[part]
+        &mut self.memory[part]
     }
 
     /// Consumes the first `n` readable bytes and lends them until the buffer is used again.
@@ -234,7 +229,7 @@ impl RecvBuffer {
     pub fn take(&mut self, n: usize) -> &[u8] {
         let start = self.consumed;
         self.consume(n);
-        &self.memory()[start..self.consumed]
+        &self.memory[start..self.consumed]
     }
 
     /// Consumes the first `n` readable bytes.
@@ -251,7 +246,7 @@ impl RecvBuffer {
     /// Zeroes everything not consumed yet, and empties the buffer.
     pub fn wipe(&mut self) {
         let kept = self.consumed..self.filled;
-        self.memory_mut()[kept].fill(0);
+        self.memory[kept].fill(0);
         self.clear();
     }
 
@@ -269,7 +264,7 @@ impl RecvBuffer {
     pub fn invariants(&self) {
         assert!(self.consumed <= self.opened, "consumed <= opened");
         assert!(self.opened <= self.filled, "opened <= filled");
-        assert!(self.filled <= self.memory().len(), "filled <= capacity");
+        assert!(self.filled <= self.memory.len(), "filled <= capacity");
     }
 
     #[inline]
@@ -283,7 +278,8 @@ impl RecvBuffer {
 impl Drop for RecvBuffer {
     #[inline]
     fn drop(&mut self) {
-        if let Some(loan) = self.loan.take() {
+        if let Some(mut loan) = self.loan.take() {
+            loan.memory = mem::take(&mut self.memory);
             cache::take_back(loan);
         }
     }
