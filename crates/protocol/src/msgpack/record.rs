@@ -146,7 +146,7 @@ impl Units {
             Channel::Sealed(records) => {
                 let max = HEADER_LEN + capacity + TAG_LEN;
                 let max = if first { max.min(FIRST_RECORD_MAX) } else { max };
-                records.next(now, input, max)
+                records.next(now, input, max, first)
             }
         }
     }
@@ -184,17 +184,21 @@ impl Records {
         now: Instant,
         input: &mut RecvBuffer,
         len_max: usize,
+        first: bool,
     ) -> Result<Option<Unit>, Broken> {
         loop {
             let padding = input.readable().iter().take_while(|byte| **byte == 0).count();
             input.consume(padding);
             if !input.readable().is_empty() {
                 let unit = unit_in_record(input.readable())?;
-                if !is_key_update(unit.ty) {
+                // Who is not confirmed has no key to change yet: to its listener this is no SETUP.
+                if first || !is_key_update(unit.ty) {
                     self.unit_seen = true;
                     return Ok(Some(unit));
                 }
                 self.update_key(now, unit, input)?;
+            } else if first && self.tag_pending && !self.unit_seen {
+                return Err(Violation::protocol(2, "the first record is SETUP").into());
             }
             if !self.open(input, len_max)? {
                 return Ok(None);

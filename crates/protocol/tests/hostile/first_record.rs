@@ -60,7 +60,9 @@ fn the_first_record_is_setup_alone_or_nothing() {
         assert!(listener.opened.is_some());
         assert_eq!(listener.protocol.read_capacity(), 64 * 1024);
     }
-    let bad: [&[u8]; 5] = [
+    let bad: [&[u8]; 7] = [
+        b"\0\0\0",
+        b"\xc7\x00\x15",
         b"\xc7\x03\x1e\x81\x08\x03\xc7\x01\x0e\x01",
         b"\xc7\x01\x0e\x01\xc7\x03\x1e\x81\x08\x03",
         b"\xc7\x03\x3e\x81\x08\x03",
