@@ -1,4 +1,5 @@
-//! Peers with a good key and bad manners: each gets its verdict, and a session beside it goes on.
+//! Peers with a good key and bad manners: each gets its verdict, and a session beside it goes on. One
+//! test for each kind is in `state_table.rs`; here they come in numbers, and on both protocols.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "hostile_peer/scene.rs"]
@@ -9,7 +10,6 @@ use moorline::{CloseReason, ErrorCode, Message, Settings};
 use moorline_protocol::{Body, Frame, Kind, MessageIndex, Meta, Registration};
 use scene::{Scene, notes, post, request};
 use support::{Ask, Late, Nest, Note, RawPeer, Said, Score, run, within};
-use tokio::io::AsyncWriteExt;
 
 /// Nobody but a hostile peer knows this one.
 static STRANGE: Registration = Registration::new("e2e.Strange", false, file!(), line!());
@@ -47,35 +47,6 @@ fn a_malformed_unit_ends_its_session() {
         let mut peer = RawPeer::open(&scene.url).await;
         peer.say_bytes(&[0xc7, 0x00, 0x16]).await; // unassigned and critical
         scene.verdict(peer, ErrorCode::UNSUPPORTED).await;
-    });
-}
-
-#[test]
-fn what_is_no_record_or_not_sealed_ends_its_session_without_a_word() {
-    run(async {
-        let mut scene = Scene::set("msgpack").await;
-        let record = |len: u8, ty: u8| [&[0xc8, 0x00, len, ty][..], &vec![7; len.into()]].concat();
-        let not_sealed = record(40, 0x1f);
-        let replayed = |record: &[u8]| [record, record].concat();
-        for (what, bytes) in [
-            ("a handshake message", Some(record(40, 0x1d))),
-            ("a unit outside of records", Some(vec![0xc7, 0x01, 0x0e, 0x01])),
-            ("a record of a tag alone", Some(record(16, 0x1f))),
-            ("a record in the short form", Some([&[0xc7, 40, 0x1f][..], &[7; 40]].concat())),
-            ("a record that nobody sealed", Some(not_sealed)),
-            ("a record that comes twice", None),
-        ] {
-            let mut peer = RawPeer::open(&scene.url).await;
-            let bytes = match bytes {
-                Some(bytes) => bytes,
-                None => replayed(&peer.seal(&[post::<Note>(&[0x92, 0x07, 0xa1, b'x'])])),
-            };
-            peer.stream.write_all(&bytes).await.unwrap();
-            assert_eq!(peer.hear().await, Said::End(CloseReason::Truncated), "{what}");
-            assert_eq!(scene.closed.next().await.reason, CloseReason::Tampered, "{what}");
-            scene.others_go_on().await;
-        }
-        assert_eq!(scene.notes.so_far(), [7], "what came before the replay was taken, once");
     });
 }
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use moorline::{AcceptFailed, Acceptor, Service, SessionRef, topic};
+use moorline::{AcceptFailed, Acceptor, Service, ServiceBuilder, SessionRef, topic};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -18,7 +18,7 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(700);
 /// A listener, its good session, and what it says of strangers.
 pub(crate) struct Door {
     pub(crate) url: String,
-    server: Service,
+    pub(crate) server: Service,
     client: Service,
     session: SessionRef,
     refused: tokio::sync::Mutex<Heard<AcceptFailed>>,
@@ -57,11 +57,16 @@ impl Door {
 
     /// The same, where a handshake may take so long.
     pub(crate) async fn with(handshake_timeout: Duration) -> Self {
+        let builder = Wire::usual().builder().handshake_timeout(handshake_timeout);
+        Self::of(builder, Wire::usual().service()).await
+    }
+
+    /// Any listener that lets this client in.
+    pub(crate) async fn of(server: ServiceBuilder, client: Service) -> Self {
         let wire = Wire::usual();
-        let server = wire.builder().handshake_timeout(handshake_timeout).build().unwrap();
+        let server = server.build().unwrap();
         server.handle_now(|_, ask: Ask| Ok(Told { number: ask.number }));
         let (refused, _) = Heard::<AcceptFailed>::topic(&server, topic("msgpack", AcceptFailed));
-        let client = wire.service();
         let pair = wire.open(&server, &client).await;
         Self {
             url: pair.acceptor.url().to_string(),
@@ -124,9 +129,14 @@ impl Door {
         })
         .await;
         let cause = self.cause_of(&name).await;
+        self.goes_on().await;
+        (heard, closed, cause)
+    }
+
+    /// The good session is unharmed.
+    pub(crate) async fn goes_on(&self) {
         let answer = within(self.session.request(Ask { number: 4 })).await;
         assert_eq!(answer.unwrap().number, 4, "the good session is unharmed");
-        (heard, closed, cause)
     }
 
     async fn cause_of(&self, name: &str) -> &'static str {

@@ -1,8 +1,8 @@
 //! A server, an honest session, and a connection that says whatever a test wants.
 
 use moorline::{
-    CloseReason, ErrorCode, Message, MessageRegistry, PostDropped, Service, SessionClosed,
-    SessionRef, Settings, topic,
+    CloseReason, ErrorCode, Message, MessageRegistry, PostDropped, Service, ServiceBuilder,
+    SessionClosed, SessionRef, Settings, topic,
 };
 use moorline_protocol::{Body, Frame, Kind, Meta};
 
@@ -28,13 +28,22 @@ impl Scene {
     /// The same, where the server has these settings.
     pub(crate) async fn with(protocol: &'static str, settings: Settings) -> Self {
         let wire = Wire::new("tcp", protocol);
-        let server = wire.builder().settings(settings).build().unwrap();
+        Self::of(protocol, wire.builder().settings(settings), wire.service()).await
+    }
+
+    /// The same, with any server that lets this client in.
+    pub(crate) async fn of(
+        protocol: &'static str,
+        server: ServiceBuilder,
+        client: Service,
+    ) -> Self {
+        let wire = Wire::new("tcp", protocol);
+        let server = server.build().unwrap();
         let (tell, notes) = hear();
         server.on(move |_, note: Note| tell.send(note.number).unwrap());
         server.handle_now(|_, ask: Ask| Ok(Told { number: ask.number }));
         server.handle_now(|_, _: Nest| Ok(Told { number: 0 }));
         server.handle(|_, _: Late| std::future::pending());
-        let client = wire.service();
         let pair = wire.open(&server, &client).await;
         let (closed, _) = Heard::<SessionClosed>::topic(&server, topic(protocol, SessionClosed));
         let (dropped, _) = Heard::<PostDropped>::topic(&server, topic(protocol, PostDropped));

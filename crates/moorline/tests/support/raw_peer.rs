@@ -117,8 +117,8 @@ impl RawPeer {
 
     /// Says some frames in one record.
     pub(crate) async fn say(&mut self, frames: &[Frame<'_>]) {
-        let chain = self.encode(frames);
-        self.send(chain).await;
+        let bytes = self.seal(frames);
+        self.stream.write_all(&bytes).await.unwrap();
     }
 
     /// The same, as bytes that have not been sent.
@@ -139,14 +139,16 @@ impl RawPeer {
 
     /// Says these very bytes in one record.
     pub(crate) async fn say_bytes(&mut self, units: &[u8]) {
-        let mut chain = SendBuffer::new(&self.local.blocks);
-        chain.extend_from_slice(units).unwrap();
-        self.send(chain).await;
+        let bytes = self.seal_bytes(units);
+        self.stream.write_all(&bytes).await.unwrap();
     }
 
-    async fn send(&mut self, chain: SendBuffer) {
+    /// The same, as bytes that have not been sent.
+    pub(crate) fn seal_bytes(&mut self, units: &[u8]) -> Vec<u8> {
+        let mut chain = SendBuffer::new(&self.local.blocks);
+        chain.extend_from_slice(units).unwrap();
         self.seal_chain(chain);
-        self.write().await;
+        self.take_out()
     }
 
     fn seal_chain(&mut self, mut chain: SendBuffer) {
