@@ -137,9 +137,7 @@ impl Driver {
         self.look_around(now)?;
         let received = self.receive(cx, now)?;
         self.core.end_turn();
-        if now.duration_since(self.key_from) >= KEY_AGE_MAX && self.writer.renew_key()? {
-            self.key_from = now;
-        }
+        self.renew_old_key(now)?;
         let written = self.writer.pump()?;
         self.look_at_the_end(now, &written)?;
         if received {
@@ -148,6 +146,16 @@ impl Driver {
             return Ok(Turn::More);
         }
         self.wait(cx, now, &written)
+    }
+
+    //= docs/PROTOCOL.md#3
+    /// Whatever its age, a key is not changed behind a farewell: nothing follows that.
+    fn renew_old_key(&mut self, now: Instant) -> Result<(), CloseReason> {
+        let is_old = now.duration_since(self.key_from) >= KEY_AGE_MAX;
+        if is_old && self.core.end_phase() != EndPhase::Farewell && self.writer.renew_key()? {
+            self.key_from = now;
+        }
+        Ok(())
     }
 
     /// What others asked for, and whether handlers have changed.

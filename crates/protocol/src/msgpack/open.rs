@@ -30,7 +30,7 @@ impl Open {
         input: &'b mut RecvBuffer,
     ) -> Result<Step<'b>, CloseReason> {
         if self.farewell.is_some() {
-            return self.expect_silence(now, input);
+            return self.expect_silence(input);
         }
         let Some(unit) = self.units.next(now, input)? else {
             return Ok(Step::NeedBytes);
@@ -49,15 +49,9 @@ impl Open {
 
     //= docs/PROTOCOL.md#10
     /// Nothing follows a CLOSE: not one byte.
-    fn expect_silence(
-        &mut self,
-        now: Instant,
-        input: &mut RecvBuffer,
-    ) -> Result<Step<'static>, CloseReason> {
-        match self.units.next(now, input) {
-            Ok(None) if input.is_empty() => Ok(Step::NeedBytes),
-            _ => Err(CloseReason::Tampered),
-        }
+    fn expect_silence(&mut self, input: &mut RecvBuffer) -> Result<Step<'static>, CloseReason> {
+        self.units.leave_record(input);
+        if input.is_empty() { Ok(Step::NeedBytes) } else { Err(CloseReason::Tampered) }
     }
 
     //= docs/PROTOCOL.md#3

@@ -121,6 +121,17 @@ impl Units {
         self.is_sealed() && input.readable().iter().any(|byte| *byte != 0)
     }
 
+    /// Takes what belongs to the record that is open and is no unit: padding, and the tag if nothing
+    /// else is left.
+    pub(super) fn leave_record(&mut self, input: &mut RecvBuffer) {
+        if let Channel::Sealed(records) = &mut self.channel {
+            skip_padding(input);
+            if input.readable().is_empty() {
+                records.skip_tag(input);
+            }
+        }
+    }
+
     pub(super) fn park(&mut self) {
         if let Channel::Sealed(records) = &mut self.channel {
             records.opener.park();
@@ -187,8 +198,7 @@ impl Records {
         first: bool,
     ) -> Result<Option<Unit>, Broken> {
         loop {
-            let padding = input.readable().iter().take_while(|byte| **byte == 0).count();
-            input.consume(padding);
+            skip_padding(input);
             if !input.readable().is_empty() {
                 let unit = unit_in_record(input.readable())?;
                 // Who is not confirmed has no key to change yet: to its listener this is no SETUP.
@@ -209,10 +219,7 @@ impl Records {
     //= docs/PROTOCOL.md#3
     /// Opens the next record in place; `false` if it is not whole.
     fn open(&mut self, input: &mut RecvBuffer, len_max: usize) -> Result<bool, Broken> {
-        if self.tag_pending {
-            input.skip_unopened(TAG_LEN);
-            self.tag_pending = false;
-        }
+        self.skip_tag(input);
         let Some(sealed_len) = sealed_len(input.unopened())? else {
             return Ok(false);
         };
@@ -240,6 +247,12 @@ impl Records {
         Ok(true)
     }
 
+    fn skip_tag(&mut self, input: &mut RecvBuffer) {
+        if std::mem::take(&mut self.tag_pending) {
+            input.skip_unopened(TAG_LEN);
+        }
+    }
+
     //= docs/PROTOCOL.md#3
     fn update_key(
         &mut self,
@@ -251,16 +264,20 @@ impl Records {
             return Err(Violation::protocol(3, "KEY_UPDATE is empty and has no flags"));
         }
         input.consume(unit.len);
-        let alone = !self.unit_seen && input.readable().iter().all(|byte| *byte == 0);
-        if !alone {
+        skip_padding(input);
+        if self.unit_seen || !input.readable().is_empty() {
             return Err(Violation::protocol(3, "KEY_UPDATE is alone in its record"));
         }
-        let padding = input.readable().len();
-        input.consume(padding);
         self.updates.count(now)?;
         self.opener.rekey();
         Ok(())
     }
+}
+
+/// Zeros between and behind units.
+fn skip_padding(input: &mut RecvBuffer) {
+    let padding = input.readable().iter().take_while(|byte| **byte == 0).count();
+    input.consume(padding);
 }
 
 /// What the header of a record says about ciphertext and tag, once it is whole.
