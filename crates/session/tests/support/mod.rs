@@ -1,4 +1,5 @@
-//! Two sessions back to back in memory, over two `msgpack-plain` connections, without a runtime.
+//! Two sessions back to back in memory, without a runtime, and over two `msgpack-plain` connections
+//! unless a test is about keys.
 //!
 //! A side takes a turn only when something has woken it: bytes, its own unfinished work, or its
 //! waker. Likewise a future is polled again only when its waker was called. So a wake-up that is
@@ -14,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use moorline_buffers::{BlockPool, BlockPoolConfig, RecvBuffer, RecvPool, SendBuffer};
-use moorline_noise::{Peer, Peers, Provider, PublicKey, Refusal, Suites};
+use moorline_noise::{Identity, Peer, Peers, Provider, PublicKey, Refusal, Suites};
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{
     Admission, CloseReason, Ending, ErrorCode, Farewell, Format, Frame, HandledTypes, Kind, Local,
@@ -141,7 +142,7 @@ impl Admission for Anybody {
 pub(crate) fn local(settings: Settings) -> Arc<Local> {
     Arc::new(Local {
         provider: Provider::pure(),
-        identity: None,
+        identity: Some(Arc::new(Identity::generate(&Provider::pure()).unwrap())),
         suites: Suites::default(),
         realm: String::new(),
         registry: MessageRegistry::process().unwrap(),
@@ -162,11 +163,17 @@ fn everything(local: &Local) -> HandledTypes {
 
 /// Two open connections, the dialer first.
 pub(crate) fn links(settings: [Settings; 2], now: Instant) -> [Link; 2] {
+    links_over(Msgpack::plain(), settings, now)
+}
+
+fn links_over(factory: Msgpack, settings: [Settings; 2], now: Instant) -> [Link; 2] {
     let [dialer, listener] = settings.map(local);
     let (here, there) = (everything(&dialer), everything(&listener));
+    let key = listener.identity.as_ref().map(|identity| identity.public());
+    let key = key.filter(|_| factory.authenticates());
     let protocols = [
-        Msgpack::plain().initiator(Arc::clone(&dialer), here, None.into()).unwrap(),
-        Msgpack::plain().responder(Arc::clone(&listener), there, Box::new(Anybody)).unwrap(),
+        factory.initiator(Arc::clone(&dialer), here, key.into()).unwrap(),
+        factory.responder(Arc::clone(&listener), there, Box::new(Anybody)).unwrap(),
     ];
     let mut links = [dialer, listener].into_iter().zip(protocols).map(|(local, protocol)| {
         let input = local.recv.acquire(64 * 1024).unwrap();
@@ -233,6 +240,10 @@ pub(crate) struct Side {
     pub(crate) blocked: bool,
     pub(crate) ended: Option<CloseReason>,
     pub(crate) drains: bool,
+    /// Before each block it changes its key.
+    pub(crate) renews: bool,
+    /// So often it has done so.
+    pub(crate) renewed: usize,
     bell: Arc<Bell>,
     /// It has work of its own, or bytes to look at.
     due: bool,
@@ -266,6 +277,8 @@ impl Side {
             blocked: false,
             ended: None,
             drains: false,
+            renews: false,
+            renewed: 0,
             bell: Arc::default(),
             due: true,
         }
@@ -324,7 +337,14 @@ impl Side {
     pub(crate) fn write(&mut self) -> Result<(), CloseReason> {
         while !self.blocked {
             let Some(block) = self.writer.take_block()? else { break };
-            self.link.opened.as_mut().unwrap().sealing.seal(block, &mut self.link.wire)?;
+            let Link { opened, wire, .. } = &mut self.link;
+            let sealing = &mut opened.as_mut().unwrap().sealing;
+            if self.renews {
+                let before = wire.len();
+                sealing.renew_key(wire)?;
+                self.renewed += usize::from(wire.len() > before);
+            }
+            sealing.seal(block, wire)?;
         }
         Ok(())
     }
@@ -380,8 +400,12 @@ impl Pair {
     }
 
     pub(crate) fn with(settings: Settings, outbox_bytes: usize) -> Self {
+        Self::over(Msgpack::plain(), settings, outbox_bytes)
+    }
+
+    pub(crate) fn over(factory: Msgpack, settings: Settings, outbox_bytes: usize) -> Self {
         let now = Instant::now();
-        let [a, b] = links([settings; 2], now);
+        let [a, b] = links_over(factory, [settings; 2], now);
         Self {
             a: Side::new(a, Direction::Connected, outbox_bytes),
             b: Side::new(b, Direction::Accepted, outbox_bytes),
