@@ -61,6 +61,8 @@
 //! # Design decisions
 //! - **Patterns are data.** A suite is a line in a table, and every suite is tested alike against an
 //!   independent implementation.
+//! - **One type for a handshake, another for what it leaves.** Whose turn it is, is data like the
+//!   pattern; only [`Handshake::finish`] gives keys (docs/decisions/0008).
 //! - **Clone, then commit.** A message works on a copy of the state that only success puts in place,
 //!   so a forged message never spoils the genuine one. An [`Opener`] is the opposite: its first
 //!   failure wipes the buffer and its key, because behind a stream a bad tag is an attack.
