@@ -323,12 +323,17 @@ impl Handshake {
         }
     }
 
-    /// Whether the key the peer just showed may go on: not ours, the pinned one, and admitted.
+    //= docs/PROTOCOL.md#2
+    /// Whether the key the peer just showed may go on: in its one spelling, not ours, the pinned one,
+    /// and admitted.
     fn check_remote(
         &self,
         remote: &PublicKey,
         admit: &mut dyn FnMut(&PublicKey) -> bool,
     ) -> Result<(), HandshakeError> {
+        if !remote.is_canonical() {
+            return Err(HandshakeError::NotCanonical);
+        }
         let is = |key: &PublicKey| bool::from(key.ct_eq(remote));
         if self.local.as_ref().is_some_and(|local| is(&local.public)) {
             return Err(HandshakeError::OwnKey);

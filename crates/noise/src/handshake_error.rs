@@ -31,6 +31,9 @@ pub enum HandshakeError {
     /// The peer has the same static key as we do.
     #[error("the peer's public key is our own; every process needs an identity of its own")]
     OwnKey,
+    /// The peer spells its static key as nobody does who has computed it.
+    #[error("the peer's public key is not below 2^255 - 19; close the connection")]
+    NotCanonical,
     /// `write` when a message is due from the peer, or `read` when one is due from us.
     #[error("it is the other side's turn; look at `is_my_turn` before calling")]
     Turn,
@@ -101,6 +104,7 @@ impl HandshakeError {
             | HandshakeError::Buffer { .. }
             | HandshakeError::TooLong(_) => Blame::Caller,
             HandshakeError::OwnKey
+            | HandshakeError::NotCanonical
             | HandshakeError::Length { .. }
             | HandshakeError::Tag
             | HandshakeError::LowOrder

@@ -33,6 +33,12 @@ impl PublicKey {
         &self.0
     }
 
+    /// Whether the number is below 2^255 - 19. No other is the result of a computation, and with it
+    /// one key would have two spellings: on a list, and off it.
+    pub(crate) fn is_canonical(&self) -> bool {
+        is_canonical(&self.0)
+    }
+
     /// `moorline-public-1:` and the base64url of the key, as in files and peer lists.
     #[must_use]
     pub fn to_line(&self) -> String {

@@ -84,6 +84,15 @@ rows! {
     "our own public key as the peer's" => "silent" {
         our_own_public_key: own_key();
     }
+    "a static key in another spelling than its own: 2^255 - 19 or above" => "silent, before it is looked \
+        up" {
+        static_key_with_its_highest_bit_set: first("crypto", |hand| {
+            let mut shown = *hand.public().as_bytes();
+            shown[31] |= 0x80;
+            let shows = showing(shown, hand.public());
+            hand.provider(shows).hello()
+        });
+    }
     "CAPS malformed, or with versions other than the preamble's" => "silent" {
         caps_of_an_unknown_format: first("caps", |hand| hand.caps(0, 2).hello());
         caps_with_records_too_small: first("caps", |hand| hand.caps(3, 11).hello());
