@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use moorline_noise::{Provider, PublicKey};
+use zeroize::Zeroizing;
 
 use crate::error::KeyFileError;
 
@@ -16,7 +17,7 @@ pub struct Identity {
 }
 
 /// Largest key file that is read: one line of about 80 bytes, with room for an editor's whims.
-const KEY_FILE_MAX: u64 = 1_024;
+const KEY_FILE_MAX: usize = 1_024;
 
 impl Identity {
     /// A fresh key that lives in memory only.
@@ -36,10 +37,10 @@ impl Identity {
         let path = path.as_ref();
         let file = File::open(path).map_err(|error| KeyFileError::io("read", path, error))?;
         check_mode(path, &file)?;
-        let mut line = String::new();
-        file.take(KEY_FILE_MAX)
-            .read_to_string(&mut line)
-            .map_err(|error| KeyFileError::io("read", path, error))?;
+        let bytes = read(&file).map_err(|error| KeyFileError::io("read", path, error))?;
+        let line = std::str::from_utf8(&bytes).map_err(|error| {
+            KeyFileError::io("read", path, io::Error::new(io::ErrorKind::InvalidData, error))
+        })?;
         let identity = moorline_noise::Identity::parse(line.trim_end())
             .map_err(|error| KeyFileError::Malformed { path: path.into(), error })?;
         Ok(Self { inner: Arc::new(identity) })
@@ -76,6 +77,23 @@ impl Identity {
     pub fn public(&self) -> PublicKey {
         self.inner.public()
     }
+}
+
+/// Reads into a place that has its full size from the beginning and wipes itself: one that grows
+/// would leave copies of the secret behind.
+fn read(mut file: &File) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; KEY_FILE_MAX]);
+    let mut len = 0;
+    loop {
+        match file.read(&mut bytes[len..]) {
+            Ok(0) => break,
+            Ok(count) => len += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
 }
 
 /// A secret that others can read is no secret.

@@ -14,7 +14,7 @@ use moorline_noise::provider::{Aead, AeadContext, Cipher};
 use moorline_noise::{Handshake, HandshakeConfig, Identity, Provider, Suite, Transport};
 use zeroize::Zeroize;
 
-const MASK: u8 = 0xa5;
+pub(crate) const MASK: u8 = 0xa5;
 const CHUNK: usize = 1 << 20;
 
 /// Runs a whole session with `base` and says where keys were found: while it lived, and after.
@@ -89,8 +89,8 @@ impl Aead for Learning {
     }
 }
 
-/// The mappings in which a key stands, once for each time it does.
-fn scan(masked: &[[u8; 32]]) -> Vec<String> {
+/// The mappings in which one of these stands, once for each time it does.
+pub(crate) fn scan(masked: &[[u8; 32]]) -> Vec<String> {
     let mut starts = vec![false; 1 << 16];
     for key in masked {
         starts[usize::from(u16::from_le_bytes([key[0] ^ MASK, key[1] ^ MASK]))] = true;
