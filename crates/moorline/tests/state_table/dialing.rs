@@ -1,12 +1,12 @@
 //! Seen from the side that dials: what whoever listens may answer, and what comes of it.
 
-use moorline::{CloseReason, Error, Service, Suite, Suites};
+use moorline::{CloseReason, Error, ErrorCode, Service, Suite, Suites};
 use moorline_noise::{Handshake, HandshakeConfig, Identity, Provider, Role, prologue};
-use moorline_protocol::HandshakeFailure;
+use moorline_protocol::{Ending, HandshakeFailure};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::hand::{RECORD, read_unit, unit, wide_unit};
+use crate::hand::{RECORD, read_unit, record, setup, unit, wide_unit};
 use crate::rows;
 use crate::support::within;
 
@@ -49,6 +49,22 @@ rows! {
             fails(HandshakeFailure::Caps, |call| call.answer(&[(1, 9), (2, 2)]))
         };
     }
+    "a required feature we do not have" => "CLOSE(UNSUPPORTED)" {
+        listener_requires_a_feature: closes(ErrorCode::UNSUPPORTED, |call| call.answer(&[(11, 1)]));
+    }
+    "a first record that does not verify" => "dead" {
+        first_record_forged: is_dead(|call| {
+            Some([call.answer(&[])?, wide_unit(RECORD, &[7; 40])].concat())
+        });
+        first_record_in_clear: is_dead(|call| Some([call.answer(&[])?, setup()].concat()));
+    }
+    "something else than SETUP first" => "CLOSE(PROTOCOL)" {
+        ping_before_setup: closes(ErrorCode::PROTOCOL, |call| call.answer_and(b"\xc7\x01\x0e\x01"));
+        padding_before_setup: closes(ErrorCode::PROTOCOL, |call| call.answer_and(&[0; 9]));
+        change_of_keys_before_setup: {
+            closes(ErrorCode::PROTOCOL, |call| call.answer_and(b"\xc7\x00\x15"))
+        };
+    }
     "nothing at all" => "`Timeout` when 5 s are over" {
         no_answer: fails(HandshakeFailure::Timeout, |_| None);
     }
@@ -70,8 +86,18 @@ impl Call<'_> {
         self.answer_of(self.identity, caps)
     }
 
+    /// The same, and these units in a record behind it.
+    fn answer_and(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let (answer, handshake) = self.shake(self.identity, &[])?;
+        Some([answer, record(&mut handshake.finish().unwrap().sealer, plain)].concat())
+    }
+
     /// What the owner of this key answers. Who cannot read the message sends nothing.
-    fn answer_of(&self, identity: &Identity, changes: &[(usize, u8)]) -> Option<Vec<u8>> {
+    fn answer_of(&self, identity: &Identity, caps: &[(usize, u8)]) -> Option<Vec<u8>> {
+        Some(self.shake(identity, caps).map_or(Vec::new(), |(answer, _)| answer))
+    }
+
+    fn shake(&self, identity: &Identity, changes: &[(usize, u8)]) -> Option<(Vec<u8>, Handshake)> {
         let (preamble, message) = self.hello.split_first_chunk().unwrap();
         let mut handshake = Handshake::responder(HandshakeConfig {
             suite: Suite::from_id(preamble[6]).unwrap(),
@@ -82,29 +108,34 @@ impl Call<'_> {
         })
         .unwrap();
         let (mut caps, mut answer) = ([0; 32], vec![0; 2_048]);
-        if handshake.read(message, &mut caps, &mut |_| true).is_err() {
-            return Some(vec![]);
-        }
+        handshake.read(message, &mut caps, &mut |_| true).ok()?;
         for (at, byte) in changes {
             caps[*at] = *byte;
         }
         let len = handshake.write(&caps, &mut answer).unwrap();
-        Some(wide_unit(0x1d, &answer[..len]))
+        Some((wide_unit(0x1d, &answer[..len]), handshake))
     }
 }
 
-/// A service dials a listener that says this and closes, or nothing and waits: so it ends, in one
-/// attempt.
+/// A listener that says this, nothing (`None`), or closes without a word (no bytes): so it ends.
 async fn fails(expected: HandshakeFailure, says: impl Fn(Call<'_>) -> Option<Vec<u8>>) {
-    dials(expected, Suites::default(), &generate(), says).await;
+    let reason = outcome(Suites::default(), says).await;
+    assert_eq!(reason, CloseReason::HandshakeFailed(expected));
 }
 
-async fn dials(
-    expected: HandshakeFailure,
-    suites: Suites,
-    identity: &Identity,
-    says: impl Fn(Call<'_>) -> Option<Vec<u8>>,
-) {
+async fn is_dead(says: impl Fn(Call<'_>) -> Option<Vec<u8>>) {
+    let reason = outcome(Suites::default(), says).await;
+    assert_eq!((reason.ending(), reason), (Ending::Dead, CloseReason::Tampered));
+}
+
+async fn closes(code: ErrorCode, says: impl Fn(Call<'_>) -> Option<Vec<u8>>) {
+    let reason = outcome(Suites::default(), says).await;
+    assert!(matches!(&reason, CloseReason::Violation(v) if v.code == code), "{reason}");
+}
+
+/// A service dials, once: why that came to nothing.
+async fn outcome(suites: Suites, says: impl Fn(Call<'_>) -> Option<Vec<u8>>) -> CloseReason {
+    let identity = generate();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("tcp://{}@{}", identity.public(), listener.local_addr().unwrap());
     let key = moorline::Identity::generate().unwrap();
@@ -117,10 +148,12 @@ async fn dials(
             attempts += 1;
             let (ty, hello) = read_unit(&mut stream).await;
             assert_eq!(ty, 0x1c);
-            match says(Call { hello: &hello, identity }) {
-                Some(bytes) => stream.write_all(&bytes).await.unwrap(),
-                None => open.push(stream),
+            let bytes = says(Call { hello: &hello, identity: &identity });
+            if bytes.as_ref().is_some_and(Vec::is_empty) {
+                continue;
             }
+            stream.write_all(&bytes.unwrap_or_default()).await.unwrap();
+            open.push(stream);
         }
     };
     let failed = within(async {
@@ -130,16 +163,18 @@ async fn dials(
         }
     })
     .await;
-    let Err(Error::Handshake { reason, .. }) = failed else { panic!("{failed:?}") };
-    assert_eq!(reason, CloseReason::HandshakeFailed(expected));
     assert_eq!(attempts, 1, "no other suite is tried");
     assert!(client.sessions().is_empty());
+    match failed {
+        Err(Error::Handshake { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// In pattern XX who listens shows its key, and who dials has pinned another one.
 async fn xx_shows_another_key() {
     let suites = Suites::only(&[Suite::XxHfsChaCha]);
     assert_eq!(Suite::XxHfsChaCha.caps_message(Role::Responder), 1);
-    let says = |call: Call<'_>| call.answer_of(&generate(), &[]);
-    dials(HandshakeFailure::PeerUnverified, suites, &generate(), says).await;
+    let reason = outcome(suites, |call| call.answer_of(&generate(), &[])).await;
+    assert_eq!(reason, CloseReason::HandshakeFailed(HandshakeFailure::PeerUnverified));
 }

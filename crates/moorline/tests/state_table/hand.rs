@@ -150,6 +150,15 @@ pub(crate) fn wide_unit(ty: u8, payload: &[u8]) -> Vec<u8> {
     [&[0xc8, high, low, ty], payload].concat()
 }
 
+/// A good record of these units.
+pub(crate) fn record(sealer: &mut Sealer, plain: &[u8]) -> Vec<u8> {
+    let mut sealed = wide_unit(RECORD, &[plain, &[0; 16]].concat());
+    let (header, body) = sealed.split_at_mut(4);
+    let (body, tag) = body.split_last_chunk_mut().unwrap();
+    sealer.seal(header, body, tag).unwrap();
+    sealed
+}
+
 /// A listener has answered, and waits for what comes next.
 pub(crate) struct Answered {
     pub(crate) stream: TcpStream,
@@ -166,11 +175,7 @@ pub(crate) struct Shaken {
 impl Shaken {
     /// A good record of these units.
     pub(crate) fn record(&mut self, plain: &[u8]) -> Vec<u8> {
-        let mut sealed = wide_unit(RECORD, &[plain, &[0; 16]].concat());
-        let (header, body) = sealed.split_at_mut(4);
-        let (body, tag) = body.split_last_chunk_mut().unwrap();
-        self.sealer.seal(header, body, tag).unwrap();
-        sealed
+        record(&mut self.sealer, plain)
     }
 
     /// The units of the next record.

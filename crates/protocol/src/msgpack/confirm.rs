@@ -157,6 +157,7 @@ impl Confirming {
             return Err(Violation::protocol(2, "the first unit is SETUP").into());
         }
         let setup = setup::read(&input.take(unit.len)[unit.header_len..]);
+        self.units.setup_came();
         if responder && self.units.has_more_in_record(input) {
             return Err(HandshakeRefusal::FirstRecord.into());
         }

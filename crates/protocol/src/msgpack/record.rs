@@ -25,6 +25,8 @@ pub(super) struct Units {
     capacity: usize,
     /// Before the peer is confirmed even less is taken.
     first: bool,
+    /// Nothing may come before SETUP, not even what is not shown to the caller.
+    setup_due: bool,
 }
 
 enum Channel {
@@ -99,17 +101,22 @@ impl Units {
             updates: Updates { since: None, count: 0 },
             records_max: KEY_RECORDS_TOLERATED,
         };
-        Self { channel: Channel::Sealed(records), capacity, first: true }
+        Self { channel: Channel::Sealed(records), capacity, first: true, setup_due: true }
     }
 
     /// Of a peer without records, whose units are at most `capacity` bytes long.
     pub(super) fn plain(capacity: usize) -> Self {
-        Self { channel: Channel::Plain, capacity, first: true }
+        Self { channel: Channel::Plain, capacity, first: true, setup_due: true }
     }
 
     /// The peer is confirmed: records may be as long as we said.
     pub(super) fn lift_first_limit(&mut self) {
         self.first = false;
+    }
+
+    /// From here on keys change, and records of padding are skipped.
+    pub(super) fn setup_came(&mut self) {
+        self.setup_due = false;
     }
 
     pub(super) fn is_sealed(&self) -> bool {
@@ -144,7 +151,7 @@ impl Units {
         now: Instant,
         input: &mut RecvBuffer,
     ) -> Result<Option<Unit>, Broken> {
-        let (capacity, first) = (self.capacity, self.first);
+        let Self { capacity, first, setup_due, .. } = *self;
         match &mut self.channel {
             Channel::Plain => {
                 let (max, beyond) = if first {
@@ -157,7 +164,7 @@ impl Units {
             Channel::Sealed(records) => {
                 let max = HEADER_LEN + capacity + TAG_LEN;
                 let max = if first { max.min(FIRST_RECORD_MAX) } else { max };
-                records.next(now, input, max, first)
+                records.next(now, input, max, setup_due)
             }
         }
     }
@@ -195,19 +202,18 @@ impl Records {
         now: Instant,
         input: &mut RecvBuffer,
         len_max: usize,
-        first: bool,
+        setup_due: bool,
     ) -> Result<Option<Unit>, Broken> {
         loop {
             skip_padding(input);
             if !input.readable().is_empty() {
                 let unit = unit_in_record(input.readable())?;
-                // Who is not confirmed has no key to change yet: to its listener this is no SETUP.
-                if first || !is_key_update(unit.ty) {
+                if setup_due || !is_key_update(unit.ty) {
                     self.unit_seen = true;
                     return Ok(Some(unit));
                 }
                 self.update_key(now, unit, input)?;
-            } else if first && self.tag_pending && !self.unit_seen {
+            } else if setup_due && self.tag_pending && !self.unit_seen {
                 return Err(Violation::protocol(2, "the first record is SETUP").into());
             }
             if !self.open(input, len_max)? {

@@ -30,6 +30,7 @@ fn halves() -> (RecordSealing, Units) {
     let Transport { opener, .. } = listener.finish().unwrap();
     let mut units = Units::sealed(opener, 4_096);
     units.lift_first_limit();
+    units.setup_came();
     (RecordSealing::new(sealer, blocks()), units)
 }
 
