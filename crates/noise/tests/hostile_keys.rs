@@ -1,14 +1,16 @@
 //! Peers with bad keys, wrong keys, or our own; and when the caller is asked about them.
 #![expect(clippy::unwrap_used, reason = "a failure here is the failure of the test that called")]
 
+mod above_modulus;
 mod dialogue;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use above_modulus::AboveModulus;
 use data_encoding::HEXLOWER;
 use dialogue::{all, identity, pair, pair_of, read, write};
-use moorline_noise::provider::{Dh, DhKey, Kem, KemSecret, PrimitiveError, RandomError, Rng};
+use moorline_noise::provider::{Dh, DhKey, Kem, PrimitiveError};
 use moorline_noise::{
     Handshake, HandshakeConfig, HandshakeError, Identity, Provider, PublicKey, Suite,
 };
@@ -166,32 +168,6 @@ fn kem_keys_outside_the_modulus_are_refused_before_anything_is_answered() {
         let responder = config(suite, Some(&two), None, Provider::pure());
         let mut responder = Handshake::responder(responder).unwrap();
         assert_eq!(read(&mut responder, &message), Err(HandshakeError::KemKey), "{suite}");
-    }
-}
-
-/// Makes keys whose last coefficient is 3329.
-struct AboveModulus;
-
-impl Kem for AboveModulus {
-    fn generate(
-        &self,
-        rng: &dyn Rng,
-        public: &mut [u8; 1_184],
-    ) -> Result<Box<dyn KemSecret>, RandomError> {
-        let secret = Provider::pure().kem.generate(rng, public)?;
-        public[1_150] = public[1_150] & 0x0f | 0x10;
-        public[1_151] = 0xd0;
-        Ok(secret)
-    }
-
-    fn encapsulate(
-        &self,
-        rng: &dyn Rng,
-        public: &[u8; 1_184],
-        ciphertext: &mut [u8; 1_088],
-        shared: &mut [u8; 32],
-    ) -> Result<(), PrimitiveError> {
-        Provider::pure().kem.encapsulate(rng, public, ciphertext, shared)
     }
 }
 

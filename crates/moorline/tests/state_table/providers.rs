@@ -1,11 +1,12 @@
 //! Providers whose keys no honest peer has, and one that counts what it is asked.
 
+#[path = "../../../noise/tests/above_modulus/mod.rs"]
+mod above_modulus;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use moorline_noise::provider::{
-    Aead, AeadContext, Cipher, Dh, DhKey, Kem, KemSecret, PrimitiveError, RandomError, Rng,
-};
+use moorline_noise::provider::{Aead, AeadContext, Cipher, Dh, DhKey, PrimitiveError};
 use moorline_noise::{Provider, PublicKey};
 
 /// Ephemeral keys are the point 0, and whatever is agreed on with it is what everybody knows.
@@ -13,9 +14,9 @@ pub(crate) fn of_low_order() -> Provider {
     Provider { dh: &Zero, ..Provider::pure() }
 }
 
-/// The first coefficient of each ML-KEM key is above the modulus.
+/// ML-KEM keys are above the modulus.
 pub(crate) fn above_modulus() -> Provider {
-    Provider { kem: &AboveModulus, ..Provider::pure() }
+    Provider { kem: &above_modulus::AboveModulus, ..Provider::pure() }
 }
 
 struct Zero;
@@ -34,30 +35,6 @@ impl DhKey for Zero {
     fn agree(&self, _public: &[u8; 32], shared: &mut [u8; 32]) -> Result<(), PrimitiveError> {
         *shared = [0; 32];
         Ok(())
-    }
-}
-
-struct AboveModulus;
-
-impl Kem for AboveModulus {
-    fn generate(
-        &self,
-        rng: &dyn Rng,
-        public: &mut [u8; 1_184],
-    ) -> Result<Box<dyn KemSecret>, RandomError> {
-        let secret = Provider::pure().kem.generate(rng, public)?;
-        public[..2].copy_from_slice(&[0xff, 0xff]);
-        Ok(secret)
-    }
-
-    fn encapsulate(
-        &self,
-        _rng: &dyn Rng,
-        _public: &[u8; 1_184],
-        _ciphertext: &mut [u8; 1_088],
-        _shared: &mut [u8; 32],
-    ) -> Result<(), PrimitiveError> {
-        unreachable!("who dials makes the key")
     }
 }
 
