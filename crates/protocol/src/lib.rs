@@ -157,6 +157,7 @@ mod frame;
 pub mod limits;
 mod message;
 pub mod msgpack;
+pub mod named;
 mod pending;
 mod registry;
 mod seam;
