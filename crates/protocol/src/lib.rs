@@ -160,6 +160,7 @@ pub mod msgpack;
 pub mod named;
 mod pending;
 mod registry;
+pub mod schema;
 mod seam;
 mod settings;
 
@@ -173,7 +174,7 @@ pub use format::Format;
 pub use frame::{Body, Frame, Kind, Meta, Refused, RefusedKind, Unsupported};
 pub use message::{Message, MessageFamily, NoError, Request, StreamMessage};
 pub use pending::PendingHandshakes;
-pub use registry::{MessageIndex, MessageRegistry, Registration, RegistryError};
+pub use registry::{MessageIndex, MessageRegistry, Place, Registration, RegistryError};
 pub use seam::{
     Abilities, EncodeError, Encoder, Opened, PeerFacts, PeerLimits, Protocol, Sealing, Step,
 };

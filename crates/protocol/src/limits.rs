@@ -92,3 +92,19 @@ pub const KEY_RECORDS_TOLERATED: u64 = 1 << 26;
 
 /// Changes of keys a minute the receiver puts up with.
 pub const KEY_UPDATES_PER_MINUTE_MAX: u32 = 64;
+
+/// Deepest nesting of a type in a schema. Types that bodies can hold are nested less deep.
+pub const SCHEMA_DEPTH_MAX: u32 = 64;
+
+/// Longest array in the text of a schema, in elements: none of a message has more.
+pub const SCHEMA_ARRAY_MAX: usize = 1 << 32;
+
+/// Longest tuple whose elements a schema tells one by one; serde has none that is longer, and beyond
+/// it all elements are taken to be of one type.
+pub const SCHEMA_TUPLE_MAX: usize = 32;
+
+/// How often a type is run to find out one thing about it, each time with other values.
+pub const SCHEMA_RUNS_MAX: u32 = 500;
+
+/// Values a type may ask for in one such run.
+pub const SCHEMA_STEPS_MAX: u32 = 20_000;

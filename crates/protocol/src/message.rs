@@ -116,57 +116,58 @@ impl std::error::Error for NoError {}
 macro_rules! register_message {
     (hot $($rest:tt)+) => { $crate::register_message!(@parse true; $($rest)+); };
     (@parse $hot:literal; stream $($ty:ident)::+ <'_> as $name:literal : $up:ty => $down:ty) => {
-        $crate::register_message!(@borrowed $hot; [$($ty)::+] $name);
+        $crate::register_message!(@borrowed $hot; [stream] [$($ty)::+] $name);
         $crate::register_message!(@stream [$($ty)::+ <'_>] $up, $down);
     };
     (@parse $hot:literal; stream $($ty:ident)::+ <'_> : $up:ty => $down:ty) => {
-        $crate::register_message!(@borrowed $hot; [$($ty)::+] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
+        $crate::register_message!(@borrowed $hot; [stream] [$($ty)::+] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
         $crate::register_message!(@stream [$($ty)::+ <'_>] $up, $down);
     };
     (@parse $hot:literal; stream $ty:ty as $name:literal : $up:ty => $down:ty) => {
-        $crate::register_message!(@owned $hot; [$ty] $name);
+        $crate::register_message!(@owned $hot; [stream] [$ty] $name);
         $crate::register_message!(@stream [$ty] $up, $down);
     };
     (@parse $hot:literal; stream $ty:ty : $up:ty => $down:ty) => {
-        $crate::register_message!(@owned $hot; [$ty] $crate::Registration::bare_name(::core::stringify!($ty)));
+        $crate::register_message!(@owned $hot; [stream] [$ty] $crate::Registration::bare_name(::core::stringify!($ty)));
         $crate::register_message!(@stream [$ty] $up, $down);
     };
     (@parse $hot:literal; $($ty:ident)::+ <'_> as $name:literal $(=> $ok:ty $(, $err:ty)?)?) => {
-        $crate::register_message!(@borrowed $hot; [$($ty)::+] $name);
+        $crate::register_message!(@borrowed $hot; [answer $($ok)?] [$($ty)::+] $name);
         $crate::register_message!(@answer [$($ty)::+ <'_>] $($ok $(, $err)?)?);
     };
     (@parse $hot:literal; $($ty:ident)::+ <'_> $(=> $ok:ty $(, $err:ty)?)?) => {
-        $crate::register_message!(@borrowed $hot; [$($ty)::+] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
+        $crate::register_message!(@borrowed $hot; [answer $($ok)?] [$($ty)::+] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
         $crate::register_message!(@answer [$($ty)::+ <'_>] $($ok $(, $err)?)?);
     };
     (@parse $hot:literal; $ty:ty as $name:literal $(=> $ok:ty $(, $err:ty)?)?) => {
-        $crate::register_message!(@owned $hot; [$ty] $name);
+        $crate::register_message!(@owned $hot; [answer $($ok)?] [$ty] $name);
         $crate::register_message!(@answer [$ty] $($ok $(, $err)?)?);
     };
     (@parse $hot:literal; $ty:ty $(=> $ok:ty $(, $err:ty)?)?) => {
-        $crate::register_message!(@owned $hot; [$ty] $crate::Registration::bare_name(::core::stringify!($ty)));
+        $crate::register_message!(@owned $hot; [answer $($ok)?] [$ty] $crate::Registration::bare_name(::core::stringify!($ty)));
         $crate::register_message!(@answer [$ty] $($ok $(, $err)?)?);
     };
-    (@owned $hot:literal; [$ty:ty] $name:expr) => {
+    (@owned $hot:literal; $kind:tt [$ty:ty] $name:expr) => {
         impl $crate::MessageFamily for $ty {
             type View<'a> = $ty;
         }
-        $crate::register_message!(@message $hot; [$ty] $name);
+        $crate::register_message!(@message $hot; $kind [$ty] [$ty] $name);
     };
-    (@borrowed $hot:literal; [$($ty:tt)+] $name:expr) => {
+    (@borrowed $hot:literal; $kind:tt [$($ty:tt)+] $name:expr) => {
         impl $crate::MessageFamily for $($ty)+ <'static> {
             type View<'a> = $($ty)+ <'a>;
         }
-        $crate::register_message!(@message $hot; [$($ty)+ <'_>] $name);
+        $crate::register_message!(@message $hot; $kind [$($ty)+ <'_>] [$($ty)+ <'static>] $name);
     };
-    (@message $hot:literal; [$ty:ty] $name:expr) => {
+    (@message $hot:literal; $kind:tt [$ty:ty] [$family:ty] $name:expr) => {
         const _: () = {
             static REGISTRATION: $crate::Registration = $crate::Registration::new(
                 $name,
                 $hot,
                 ::core::file!(),
                 ::core::line!(),
-            );
+            )
+            .described_by($crate::register_message!(@describe $kind [$family]));
             impl $crate::Message for $ty {
                 fn registration() -> &'static $crate::Registration {
                     &REGISTRATION
@@ -175,6 +176,9 @@ macro_rules! register_message {
             $crate::inventory::submit! { &REGISTRATION }
         };
     };
+    (@describe [stream] [$family:ty]) => { $crate::schema::Tracing::stream::<$family> };
+    (@describe [answer] [$family:ty]) => { $crate::schema::Tracing::post::<$family> };
+    (@describe [answer $ok:ty] [$family:ty]) => { $crate::schema::Tracing::request::<$family> };
     (@answer [$ty:ty]) => {};
     (@answer [$ty:ty] $ok:ty) => {
         $crate::register_message!(@answer [$ty] $ok, $crate::NoError);

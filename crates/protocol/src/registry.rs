@@ -209,6 +209,11 @@ impl MessageRegistry {
         *sha.finalize().first_chunk().expect("SHA-256 has 32 bytes")
     }
 
+    /// All types, in the order of their numbers.
+    pub(crate) fn registrations(&self) -> Vec<&'static Registration> {
+        self.types().list.clone()
+    }
+
     fn types(&self) -> RwLockReadGuard<'_, Types> {
         // Whoever panicked while it held the lock had changed nothing yet, or all of it.
         self.0.types.read().unwrap_or_else(PoisonError::into_inner)

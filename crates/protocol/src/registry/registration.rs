@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::schema::Tracing;
+
 use super::{MessageIndex, Place};
 
 /// A registered type: its name on the wire, and where it was registered. One static for each type.
@@ -11,6 +13,8 @@ pub struct Registration {
     hash: u64,
     hot: bool,
     place: Place,
+    /// Finds out what the type looks like, for whoever asks for a schema.
+    describe: Option<fn(&mut Tracing)>,
     /// The tid in the registry of the process, 0 as long as it has none there.
     tid_of_process: AtomicU32,
 }
@@ -36,7 +40,20 @@ impl Registration {
         line: u32,
     ) -> Self {
         let place = Place { file, line };
-        Self { name, hash, hot: false, place, tid_of_process: AtomicU32::new(0) }
+        Self { name, hash, hot: false, place, describe: None, tid_of_process: AtomicU32::new(0) }
+    }
+
+    /// The same, for a type that a schema can describe. Nothing is called before somebody asks for
+    /// one.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn described_by(mut self, describe: fn(&mut Tracing)) -> Self {
+        self.describe = Some(describe);
+        self
+    }
+
+    pub(crate) const fn describe(&self) -> Option<fn(&mut Tracing)> {
+        self.describe
     }
 
     /// The last name of a path: what a type is called without its modules.

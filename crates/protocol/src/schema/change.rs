@@ -1,0 +1,84 @@
+//! What is different between two schemas, and what it means for peers that are not built anew.
+
+use std::fmt;
+
+use crate::registry::Place;
+
+/// One difference between two schemas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub(super) verdict: Verdict,
+    pub(super) what: String,
+    pub(super) advice: &'static str,
+    /// Wire names of the messages it concerns, sorted.
+    pub(super) messages: Vec<String>,
+    pub(super) old_line: u32,
+    pub(super) new_line: u32,
+    pub(super) place: Option<Place>,
+}
+
+/// Whether programs of before and after a change understand each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// They do.
+    Compatible,
+    /// They do, as long as what [`Change::advice`] says is kept to.
+    Careful,
+    /// They do not.
+    Incompatible,
+}
+
+impl Change {
+    /// What it means.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// What is different.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What to do about it; empty where there is nothing to do.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        self.advice
+    }
+
+    /// The wire names of the messages it is found in, sorted.
+    #[must_use]
+    pub fn messages(&self) -> &[String] {
+        &self.messages
+    }
+
+    /// The line of the old text it is about, from 1; `None` where there is no text.
+    #[must_use]
+    pub fn old_line(&self) -> Option<u32> {
+        (self.old_line != 0).then_some(self.old_line)
+    }
+
+    /// The line of the new text it is about, from 1; `None` where there is no text, or where what
+    /// it is about is gone.
+    #[must_use]
+    pub fn new_line(&self) -> Option<u32> {
+        (self.new_line != 0).then_some(self.new_line)
+    }
+
+    /// Where the first of the messages is registered, if it is in this process.
+    #[must_use]
+    pub const fn place(&self) -> Option<Place> {
+        self.place
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.messages.join(", "), self.what)?;
+        if !self.advice.is_empty() {
+            write!(f, ": {}", self.advice)?;
+        }
+        Ok(())
+    }
+}
