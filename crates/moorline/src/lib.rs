@@ -60,7 +60,7 @@ pub use moorline_buffers::PoolStats;
 pub use moorline_noise::{Fingerprint, Peer, PeersError, Provider, PublicKey, Suite, Suites};
 pub use moorline_protocol::{
     CloseReason, ErrorCode, Farewell, Message, MessageFamily, MessageRegistry, NoError, PeerFacts,
-    RegistryError, Request, Settings, SetupError, StreamMessage, link, register_message,
+    RegistryError, Request, Settings, SetupError, StreamMessage, link, named, register_message,
     register_protocol,
 };
 pub use moorline_service::{
@@ -72,6 +72,13 @@ pub use moorline_session::{
     NewSession, PostDropped, SendError, SessionClosed, SessionEnd, SessionId, SessionRef,
     SessionStatus, Subscription, SystemMessage, Topic, group, topic,
 };
+
+/// What messages look like, in a file that is committed beside them: a change that breaks peers turns
+/// the build red (PROTOCOL 5). The guide shows it under "Changing messages".
+pub mod schema {
+    pub use moorline_protocol::schema::{Change, ParseError, Schema, Verdict};
+    pub use moorline_service::schema::{assert_compatible, assert_schema_compatible};
+}
 
 #[cfg(feature = "aws-lc")]
 moorline_service::offer_provider!(moorline_noise_aws_lc::provider);

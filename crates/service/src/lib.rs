@@ -74,6 +74,7 @@ mod peers;
 mod provider;
 mod refusals;
 mod revocation;
+pub mod schema;
 mod service;
 mod spare;
 mod tasks;

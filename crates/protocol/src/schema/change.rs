@@ -71,6 +71,25 @@ impl Change {
     pub const fn place(&self) -> Option<Place> {
         self.place
     }
+
+    /// The change as a line that editors find their way by, `old.txt:7: error: ..`; an error where
+    /// it is incompatible, a warning where it needs care, else a note. `old` and `new` are the files
+    /// the schemas were read from; without `new` what is in no old line is told by its source.
+    #[must_use]
+    pub fn located(&self, old: &str, new: Option<&str>) -> String {
+        let at = match (self.old_line(), new.zip(self.new_line()), self.place) {
+            (Some(line), _, _) => format!("{old}:{line}"),
+            (None, Some((new, line)), _) => format!("{new}:{line}"),
+            (None, None, Some(place)) => place.to_string(),
+            (None, None, None) => format!("{old}:1"),
+        };
+        let word = match self.verdict {
+            Verdict::Incompatible => "error",
+            Verdict::Careful => "warning",
+            Verdict::Compatible => "note",
+        };
+        format!("{at}: {word}: {self}")
+    }
 }
 
 impl fmt::Display for Change {
