@@ -39,6 +39,11 @@ impl Exit {
         Self { code: 3, message: Some(message.into()) }
     }
 
+    /// 4: two schemas were compared, and peers of one do not understand those of the other.
+    pub(crate) fn incompatible(message: impl Into<String>) -> Self {
+        Self { code: 4, message: Some(message.into()) }
+    }
+
     /// 130: somebody pressed ctrl-c; 128 and the number of the signal, as shells have it.
     pub(crate) fn interrupted() -> Self {
         Self { code: 130, message: None }

@@ -20,6 +20,7 @@ mod output;
 mod peers;
 mod replace;
 mod rotate;
+mod schema;
 mod serve;
 mod tally;
 
@@ -47,6 +48,9 @@ enum Command {
     /// Look at peer lists and change them.
     #[command(subcommand)]
     Peers(peers::PeersCommand),
+    /// Print what messages look like, and say whether a change of them breaks peers.
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
     Demo(demo::DemoArgs),
     Serve(serve::ServeArgs),
     Call(call::CallArgs),
@@ -76,6 +80,10 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Peers(command) => {
             log.start("warn")?;
             peers::run(&command)
+        }
+        Command::Schema(command) => {
+            log.start("warn")?;
+            schema::run(&command)
         }
         Command::Demo(args) => {
             log.start("error")?;

@@ -14,3 +14,4 @@ mod logs;
 mod peer_lists;
 mod programs;
 mod rotation;
+mod schema;
