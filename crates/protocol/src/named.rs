@@ -31,8 +31,8 @@
 //! The body of a message is named as a whole by a newtype around it:
 //! `struct Search(#[serde(with = "moorline_protocol::named")] Filter);`.
 //!
-//! It holds for the struct that it stands at, not for those inside. What is no struct is encoded as
-//! ever. `skip_serializing_if` belongs here alone: in an array it would move all fields that follow.
+//! It holds for the struct that it stands at, within options and newtypes too, and not for those inside
+//! that struct. What is no struct is encoded as ever. `skip_serializing_if` belongs here alone: in an array it would move all fields that follow.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -74,6 +74,15 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Inside<T> {
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
         T::deserialize(deserializer)
+    }
+}
+
+/// What an option or a newtype holds that is to be named.
+struct Within<'a, T: ?Sized>(&'a T);
+
+impl<T: Serialize + ?Sized> Serialize for Within<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(AsMap(serializer))
     }
 }
 
@@ -131,7 +140,7 @@ impl<S: Serializer> Serializer for AsMap<S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.0.serialize_some(value)
+        self.0.serialize_some(&Within(value))
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -139,7 +148,7 @@ impl<S: Serializer> Serializer for AsMap<S> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.0.serialize_newtype_struct(name, value)
+        self.0.serialize_newtype_struct(name, &Within(value))
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -183,5 +192,51 @@ impl<S: Serializer> Serializer for AsMap<S> {
         serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, length: usize) -> SerializeTupleVariant;
         serialize_map(length: Option<usize>) -> SerializeMap;
         serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, length: usize) -> SerializeStructVariant;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Format;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Pair {
+        a: u8,
+        inner: Option<Box<Pair>>,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Holder<T>(#[serde(with = "crate::named", bound(deserialize = "T: Deserialize<'de>"))] T)
+    where
+        T: Serialize;
+
+    fn encoded<T: Serialize + for<'de> Deserialize<'de> + PartialEq + fmt::Debug>(
+        value: T,
+    ) -> Vec<u8> {
+        let mut out = Vec::new();
+        let holder = Holder(value);
+        Format::MessagePack.encode(&holder, &mut out).unwrap();
+        assert_eq!(Format::MessagePack.decode(&out).as_ref(), Ok(&holder));
+        out
+    }
+
+    #[test]
+    fn a_struct_is_named_within_options_and_newtypes_and_not_inside() {
+        let pair = || Pair { a: 7, inner: Some(Box::new(Pair { a: 8, inner: None })) };
+        let named = b"\x82\xa1a\x07\xa5inner\x92\x08\xc0";
+        assert_eq!(encoded(pair()), named);
+        assert_eq!(encoded(Some(pair())), named);
+        assert_eq!(encoded(Some(Holder(pair()))), named);
+        assert_eq!(encoded(None::<Pair>), b"\xc0");
+    }
+
+    #[test]
+    fn what_is_no_struct_is_encoded_as_ever() {
+        assert_eq!(encoded(300_u16), b"\xcd\x01\x2c");
+        assert_eq!(encoded(vec![1_u16, 2]), b"\x92\x01\x02");
+        assert_eq!(encoded((true, 'x', "y".to_owned())), b"\x93\xc3\xa1x\xa1y");
+        assert_eq!(encoded(Err::<(), _>(5_i8)), b"\x81\xa3Err\x05");
+        assert_eq!(encoded(std::collections::BTreeMap::from([(1, ())])), b"\x81\x01\xc0");
     }
 }

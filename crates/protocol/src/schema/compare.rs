@@ -151,9 +151,20 @@ impl<'a> Comparison<'a> {
                 self.shapes(at, old, new);
             }
             (Shape::Named(old), Shape::Named(new)) => {
-                self.types(at, bare(self.old, old), bare(self.new, new), true);
+                self.named(at, bare(self.old, old), bare(self.new, new));
             }
             _ => self.types(at, old, new, false),
+        }
+    }
+
+    /// Compares what travels as a map, if it is a struct.
+    fn named(&mut self, at: &str, old: &Shape, new: &Shape) {
+        match (old, new) {
+            (Shape::Option(old), Shape::Option(new)) => {
+                self.named(at, bare(self.old, old), bare(self.new, new));
+            }
+            (Shape::Type(_), Shape::Type(_)) => self.types(at, old, new, true),
+            _ => self.shapes(at, old, new),
         }
     }
 

@@ -109,7 +109,7 @@ impl Tracing {
             Asked::Option => Shape::Option(self.boxed(visit, path, Step::Inside)),
             Asked::List => Shape::list(*self.boxed(visit, path, Step::Inside)),
             Asked::Named => Shape::Named(self.boxed(visit, path, Step::Inside)),
-            Asked::Map if self.has_names(visit, path) => {
+            Asked::Map if matches!(self.look(visit, path, Step::Key), Asked::Flattened) => {
                 Shape::Opaque("a struct with `#[serde(flatten)]`, which travels as a map".into())
             }
             Asked::Map => {
@@ -117,6 +117,7 @@ impl Tracing {
                 Shape::Map(key, self.boxed(visit, path, Step::Value))
             }
             Asked::Flattened => Shape::Opaque("a name of a field".into()),
+            Asked::Tag => Shape::Opaque("a tag of an enum".into()),
             Asked::Tuple(length) if length > SCHEMA_TUPLE_MAX => {
                 Shape::Array(self.boxed(visit, path, Step::At(0)), length)
             }
@@ -125,6 +126,10 @@ impl Tracing {
             ),
             Asked::Newtype(key) => self
                 .named(key, |tracing| Definition::Alias(tracing.step(visit, path, Step::Inside))),
+            // What its second part is depends on the first, which no array of fields can say.
+            Asked::Struct(..) if matches!(self.look(visit, path, Step::At(0)), Asked::Tag) => {
+                Shape::Opaque("an adjacently tagged enum".into())
+            }
             Asked::Struct(key, names) => {
                 self.named(key, |tracing| Definition::Struct(tracing.fields(visit, path, names)))
             }
@@ -137,12 +142,12 @@ impl Tracing {
         }
     }
 
-    /// Whether the keys of the map at `path` are names of fields.
-    fn has_names(&self, visit: Visit<'_>, path: &mut Vec<Step>) -> bool {
-        path.push(Step::Key);
-        let key = run::look(visit, path);
+    /// What is asked for one step further than `path`.
+    fn look(&self, visit: Visit<'_>, path: &mut Vec<Step>, step: Step) -> Asked {
+        path.push(step);
+        let asked = run::look(visit, path);
         path.pop();
-        matches!(key, Asked::Flattened)
+        asked
     }
 
     fn step(&mut self, visit: Visit<'_>, path: &mut Vec<Step>, step: Step) -> Shape {
@@ -192,9 +197,8 @@ impl Tracing {
             path.pop();
             variants.push(Variant { name: (*name).to_owned(), content, line: 0 });
         }
-        path.push(Step::Variant(run::NO_VARIANT));
-        let other = matches!(run::look(visit, path), Asked::Variant);
-        path.pop();
+        let no_variant = self.look(visit, path, Step::Variant(run::NO_VARIANT));
+        let other = matches!(no_variant, Asked::Variant);
         Definition::Enum { variants, other }
     }
 

@@ -209,6 +209,10 @@ fn fields_of_maps_go_by_their_names() {
     assert_eq!(said(&change("a: u8", "a: u8; b: u8"))[0].0, Incompatible);
     let renamed = change("a: u8", "b: u8");
     assert!(renamed.iter().all(|change| change.verdict() == Incompatible), "{renamed:?}");
+    let maybe = post("struct Move\n  a: named<option<Filter>>\nstruct Filter\n  a: u8\n  b: u8\n");
+    let swapped =
+        post("struct Move\n  a: named<option<Filter>>\nstruct Filter\n  b: u8\n  a: u8\n");
+    assert_eq!(maybe.changes_to(&swapped), []);
     // The same struct as an array is something else.
     let array = post("newtype Move\n  Filter\nstruct Filter\n  a: u8\n");
     assert_eq!(of("a: u8").changes_to(&array)[0].verdict(), Incompatible);

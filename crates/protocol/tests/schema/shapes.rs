@@ -139,6 +139,31 @@ enum Tree {
 #[derive(Serialize, Deserialize)]
 struct Number(u64);
 
+/// Three of itself in the first variant, and a field behind it whose default can be found out only
+/// with a value for what stands before.
+#[derive(Serialize, Deserialize)]
+struct Formula {
+    root: Term,
+    #[serde(default)]
+    comment: String,
+}
+register_message!(Formula as "schema.Formula");
+
+#[derive(Serialize, Deserialize)]
+enum Term {
+    If(Box<Term>, Box<Term>, Box<Term>),
+    List(Vec<Term>),
+    Pair { left: Box<Term>, right: Box<Term> },
+    Number(i64),
+}
+
+#[test]
+fn a_value_is_found_for_types_that_hold_themselves_often() {
+    let text = traced::<Formula>();
+    assert!(text.contains("struct Formula\n  root: Term\n  comment: string = default\n"), "{text}");
+    assert!(text.contains("enum Term\n  If { 0: Term, 1: Term, 2: Term }\n"), "{text}");
+}
+
 #[test]
 fn streams_have_both_directions_and_types_may_hold_themselves() {
     let expected = "\
@@ -237,6 +262,13 @@ enum Tagged {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", content = "content")]
+enum Adjacent {
+    One { a: u8 },
+    Two(String),
+}
+
+#[derive(Serialize, Deserialize)]
 struct Flattened {
     #[serde(flatten)]
     rest: BTreeMap<String, u8>,
@@ -268,6 +300,7 @@ impl<'de> Deserialize<'de> for Panics {
 struct Opaque {
     untagged: Vec<Untagged>,
     tagged: Tagged,
+    adjacent: Option<Adjacent>,
     flattened: Flattened,
     blind: Blind,
     panics: Panics,
@@ -281,10 +314,11 @@ fn what_cannot_be_traced_is_opaque_with_the_reason() {
     let registry = MessageRegistry::empty();
     registry.register::<Opaque>().unwrap();
     let unchecked = Schema::of(&registry).unchecked();
-    assert_eq!(unchecked.len(), 4, "{unchecked:#?}");
+    assert_eq!(unchecked.len(), 5, "{unchecked:#?}");
     for (field, why) in [
         ("untagged: list<opaque(", "untagged or tagged"),
         ("tagged: opaque(", "untagged or tagged"),
+        ("adjacent: option<opaque(", "adjacently"),
         ("flattened: opaque(", "flatten"),
         ("blind: opaque(", "asks for nothing"),
         ("panics: string", ""),
@@ -365,7 +399,7 @@ fn the_process_has_them_all_and_each_knows_its_place() {
     let schema = Schema::of_process().unwrap();
     let text = schema.to_string();
     let names: Vec<_> = text.lines().filter_map(|line| line.split_once(" schema.")).collect();
-    assert_eq!(names.len(), 8, "{text}");
+    assert_eq!(names.len(), 9, "{text}");
     assert!(names.is_sorted_by_key(|(_, name)| *name), "{text}");
     let without = Schema::of_process().unwrap().only(|name| name != "schema.Plain");
     let gone = schema.changes_to(&without);

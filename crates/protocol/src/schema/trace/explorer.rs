@@ -505,6 +505,7 @@ impl Deserializer<'static> for Explorer<'_> {
         visitor: V,
     ) -> Result<V::Value, Stop> {
         let name = match self.here()? {
+            Here::End(_) if is_tag::<V>() => return self.found(Asked::Tag),
             Here::End(_) => return self.found(Asked::Enum(key::<V>(name), variants)),
             Here::Way(Step::Variant(name)) => name,
             Here::Value if !variants.is_empty() => {
@@ -518,4 +519,10 @@ impl Deserializer<'static> for Explorer<'_> {
 
 fn key<V: Visitor<'static>>(name: &'static str) -> TypeKey {
     TypeKey { name, path: type_name::<V::Value>(), reader: type_name::<V>() }
+}
+
+/// Whether `V` reads the tag of an adjacently tagged enum. Nothing but the name of what serde has for
+/// that tells it from any other enum.
+fn is_tag<V: Visitor<'static>>() -> bool {
+    type_name::<V>().contains("AdjacentlyTagged")
 }

@@ -14,8 +14,9 @@ use crate::schema::shape::{Filled, Scalar};
 /// No enum has a variant of this name; one that takes it takes any.
 pub(super) const NO_VARIANT: &str = "\0no variant\0";
 
-/// Values are nested as deep as that before others are tried: the second is for types that need it.
-const VALUE_DEPTHS: [u32; 2] = [8, 24];
+/// Values are nested as deep as that before others are tried. Shallow ones come first, since there are
+/// few of them; what a type needs that holds itself is soon found among them.
+const VALUE_DEPTHS: [u32; 4] = [2, 4, 8, 24];
 
 /// What tells one named type from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +70,8 @@ pub(super) enum Asked {
     Newtype(TypeKey),
     Struct(TypeKey, Names),
     Enum(TypeKey, &'static [&'static str]),
+    /// The first part of an adjacently tagged enum.
+    Tag,
     Variant,
     VariantValue,
     VariantFields(Names),
