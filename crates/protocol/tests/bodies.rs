@@ -162,6 +162,18 @@ fn bytes_are_taken_as_binary_as_array_and_as_text() {
     assert_eq!(fault::<&[u8]>(&as_array), "WrongType { found: \"array\" }");
 }
 
+/// Nobody sees of an empty list what its elements would be, so it is sent as an array.
+#[test]
+fn no_bytes_are_read_by_all_that_read_bytes() {
+    let bytes = encode::<&[u8]>(&&[][..]);
+    assert_eq!(bytes, [0x90]);
+    assert_eq!(Format::MessagePack.decode::<&[u8]>(&bytes).unwrap(), b"");
+    assert_eq!(Format::MessagePack.decode::<Vec<u8>>(&bytes).unwrap(), b"");
+    assert_eq!(Format::MessagePack.decode::<&[u8]>(&[0xC4, 0]).unwrap(), b"");
+    let two = encode(&(&[][..] as &[u8], 7_u8));
+    assert_eq!(Format::MessagePack.decode::<(&[u8], u8)>(&two), Ok((&b""[..], 7)));
+}
+
 /// What begins like a list of bytes and goes on with something else is sent as an array.
 #[test]
 fn a_mixed_list_is_no_binary() {
