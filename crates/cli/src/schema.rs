@@ -42,6 +42,9 @@ pub(crate) fn run(command: &SchemaCommand) -> Result<(), Exit> {
 
 fn export(out: Option<&Path>) -> Result<(), Exit> {
     let schema = linked()?;
+    for fault in schema.faults() {
+        tell(fault);
+    }
     for part in schema.unchecked() {
         tell(&format!("moor: warning: changes go unnoticed in {part}"));
     }

@@ -28,8 +28,8 @@ const KNOB: &str = "MOORLINE_SCHEMA";
 /// `MOORLINE_SCHEMA=break`, for who knows that there are none.
 ///
 /// # Panics
-/// Something is different from what the file says, or there is no file, or it is no schema. The text
-/// says where, and what to do.
+/// Something is different from what the file says; or there is no file, or it is no schema; or a message
+/// does not read what it writes itself. The text says where, and what to do.
 #[track_caller]
 pub fn assert_compatible(file: impl AsRef<Path>) {
     match Schema::of_process() {
@@ -59,6 +59,10 @@ fn settle(file: &Path, schema: &Schema, knob: &str) -> Result<(), String> {
         "break" => (true, true),
         other => return Err(format!("{KNOB}={other} is neither `update` nor `break`")),
     };
+    let faults = schema.faults();
+    if !faults.is_empty() {
+        return Err(faults.join("\n"));
+    }
     let shown = file.display().to_string();
     if !breaks {
         let changes = match fs::read_to_string(file) {

@@ -14,6 +14,8 @@ pub struct Schema {
     pub(super) messages: BTreeMap<String, MessageShape>,
     /// In no order that means anything; [`Shape::Type`] is an index of it.
     pub(super) types: Vec<NamedType>,
+    /// Names of messages, and what is wrong with them; not part of the text.
+    pub(super) faults: Vec<(&'static str, String)>,
 }
 
 impl Schema {
@@ -60,6 +62,15 @@ impl Schema {
         }
         found.sort();
         found
+    }
+
+    /// Messages of this process that do not read what they write themselves, as `file:line: error: ..`.
+    /// Found by a value made up for each, so not all are found; a type that leaves out fields of an
+    /// array is.
+    #[must_use]
+    pub fn faults(&self) -> Vec<&str> {
+        let faults = self.faults.iter().filter(|(name, _)| self.messages.contains_key(*name));
+        faults.map(|(_, what)| what.as_str()).collect()
     }
 
     /// The types that messages are made of, by name.

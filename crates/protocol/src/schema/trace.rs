@@ -12,10 +12,12 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use crate::format::{DecodeError, Format};
 use crate::limits::{SCHEMA_DEPTH_MAX, SCHEMA_TUPLE_MAX};
-use crate::message::{Message, MessageFamily, NoError, Request, StreamMessage};
+use crate::message::{MessageFamily, NoError, Request, StreamMessage};
 use crate::registry::Registration;
 
 use self::run::{Asked, Names, Run, Step, TypeKey};
@@ -35,6 +37,10 @@ pub struct Tracing {
     /// What is known of the message at work.
     parts: Vec<(Part, Shape)>,
     kind: Option<MessageKind>,
+    /// Parts of it that do not read what they have written.
+    unread: Vec<(Part, DecodeError)>,
+    /// The same of all messages, as sentences.
+    faults: Vec<(&'static str, String)>,
 }
 
 /// Runs a `Deserialize`; what it makes of it is of no interest.
@@ -43,33 +49,50 @@ type Visit<'a> = &'a dyn Fn(&mut Run);
 impl Tracing {
     /// A message without answer.
     pub fn post<F: MessageFamily>(&mut self) {
-        self.describe::<F::View<'static>>(MessageKind::Post);
+        self.body::<F>(MessageKind::Post);
     }
 
     /// A message with an answer.
     pub fn request<F: MessageFamily<View<'static>: Request>>(&mut self) {
-        self.describe::<F::View<'static>>(MessageKind::Request);
-        self.part::<<F::View<'static> as Request>::Response>(Part::Answer);
+        self.body::<F>(MessageKind::Request);
+        self.owned::<<F::View<'static> as Request>::Response>(Part::Answer);
         if !is_no_error::<<F::View<'static> as Request>::Error>() {
-            self.part::<<F::View<'static> as Request>::Error>(Part::Error);
+            self.owned::<<F::View<'static> as Request>::Error>(Part::Error);
         }
     }
 
     /// A message that opens a stream.
     pub fn stream<F: MessageFamily<View<'static>: StreamMessage>>(&mut self) {
-        self.describe::<F::View<'static>>(MessageKind::Stream);
-        self.part::<<F::View<'static> as StreamMessage>::Up>(Part::Up);
-        self.part::<<F::View<'static> as StreamMessage>::Down>(Part::Down);
+        self.body::<F>(MessageKind::Stream);
+        self.owned::<<F::View<'static> as StreamMessage>::Up>(Part::Up);
+        self.owned::<<F::View<'static> as StreamMessage>::Down>(Part::Down);
     }
 
-    fn describe<T: Message + Deserialize<'static>>(&mut self, kind: MessageKind) {
+    fn body<F: MessageFamily>(&mut self, kind: MessageKind) {
         self.kind = Some(kind);
-        self.part::<T>(Part::Body);
+        self.part::<F::View<'static>>(Part::Body, |bytes| {
+            Format::MessagePack.decode::<F::View<'_>>(bytes).err()
+        });
     }
 
-    fn part<T: Deserialize<'static>>(&mut self, part: Part) {
+    fn owned<T: Serialize + DeserializeOwned>(&mut self, part: Part) {
+        self.part::<T>(part, |bytes| Format::MessagePack.decode::<T>(bytes).err());
+    }
+
+    fn part<T: Serialize + Deserialize<'static>>(
+        &mut self,
+        part: Part,
+        read: impl Fn(&[u8]) -> Option<DecodeError>,
+    ) {
         let shape = self.shape_of::<T>();
         self.parts.push((part, shape));
+        // A type that cannot be encoded says so whenever it is sent; here it is of no interest.
+        let mut bytes = Vec::new();
+        let encoded = run::any_value::<T>()
+            .is_some_and(|value| Format::MessagePack.encode(&value, &mut bytes).is_ok());
+        if encoded && let Some(error) = read(&bytes) {
+            self.unread.push((part, error));
+        }
     }
 
     pub(super) fn message(&mut self, registration: &'static Registration) {
@@ -82,6 +105,17 @@ impl Tracing {
         let parts = parts.map(|(part, value)| (part, Lined { value, line: 0 })).collect();
         let kind = self.kind.take().unwrap_or(MessageKind::Post);
         let place = Some(registration.place());
+        for (part, error) in self.unread.drain(..) {
+            let name = registration.name();
+            let what = format!(
+                "{}: error: {name}: its {} does not read what it writes itself: {error}; in an array \
+                 no field can be left out, so `skip_serializing` and its like belong into structs \
+                 with named fields (PROTOCOL 5)",
+                registration.place(),
+                part.word()
+            );
+            self.faults.push((name, what));
+        }
         self.messages
             .insert(registration.name().to_owned(), MessageShape { kind, parts, line: 0, place });
     }
@@ -91,7 +125,7 @@ impl Tracing {
         let names = naming::choose(&names);
         let types = names.into_iter().zip(self.types);
         let types = types.map(|(name, (_, definition))| NamedType { name, definition, line: 0 });
-        Schema { messages: self.messages, types: types.collect() }
+        Schema { messages: self.messages, types: types.collect(), faults: self.faults }
     }
 
     fn shape_of<T: Deserialize<'static>>(&mut self) -> Shape {

@@ -394,12 +394,43 @@ fn what_travels_as_a_map_says_so() {
     assert!(text.contains("request schema.Search\n  body Search\n  answer unit\n\n"), "{text}");
 }
 
+#[derive(Serialize, Deserialize)]
+struct Skips<'a> {
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maybe: Option<u8>,
+    last: u8,
+}
+register_message!(Skips<'_> as "schema.Skips");
+
+/// The same by names, where it is fine.
+#[derive(Serialize, Deserialize)]
+struct SkipsNamed<'a>(#[serde(borrow, with = "moorline_protocol::named")] Skips<'a>);
+register_message!(SkipsNamed<'_> as "schema.SkipsNamed");
+
+#[test]
+fn a_type_that_does_not_read_what_it_writes_is_told() {
+    let registry = MessageRegistry::empty();
+    registry.register::<SkipsNamed<'_>>().unwrap();
+    registry.register::<Plain>().unwrap();
+    registry.register::<Borrowing<'_>>().unwrap();
+    registry.register::<Opaque>().unwrap();
+    assert_eq!(Schema::of(&registry).faults(), [""; 0]);
+    registry.register::<Skips<'_>>().unwrap();
+    let schema = Schema::of(&registry);
+    let faults = schema.faults();
+    let [fault] = faults[..] else { panic!("{faults:?}") };
+    let (file, rest) = fault.split_once(".rs:").unwrap();
+    assert!(file.ends_with("shapes") && rest.contains("error: schema.Skips: its body"), "{fault}");
+    assert_eq!(schema.clone().only(|name| name != "schema.Skips").faults(), [""; 0]);
+}
+
 #[test]
 fn the_process_has_them_all_and_each_knows_its_place() {
     let schema = Schema::of_process().unwrap();
     let text = schema.to_string();
     let names: Vec<_> = text.lines().filter_map(|line| line.split_once(" schema.")).collect();
-    assert_eq!(names.len(), 9, "{text}");
+    assert_eq!(names.len(), 11, "{text}");
     assert!(names.is_sorted_by_key(|(_, name)| *name), "{text}");
     let without = Schema::of_process().unwrap().only(|name| name != "schema.Plain");
     let gone = schema.changes_to(&without);

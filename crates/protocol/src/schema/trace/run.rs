@@ -162,6 +162,25 @@ impl Run {
     }
 }
 
+/// Any value of a type, if one is found that it takes. Options are none and lists empty in it, where
+/// they may be.
+pub(super) fn any_value<T: Deserialize<'static>>() -> Option<T> {
+    VALUE_DEPTHS.into_iter().find_map(|value_depth_max| {
+        let mut run = Run::new(&[], Goal::Look, false, value_depth_max);
+        for _ in 0..SCHEMA_RUNS_MAX {
+            let explorer = Explorer { mode: Mode::Produce(0), run: &mut run };
+            let value = catch_unwind(AssertUnwindSafe(|| T::deserialize(explorer)));
+            if let Ok(Ok(value)) = value {
+                return Some(value);
+            }
+            if !run.again() {
+                break;
+            }
+        }
+        None
+    })
+}
+
 /// What is asked for at the end of `path`.
 pub(super) fn look(visit: Visit<'_>, path: &[Step]) -> Asked {
     match go(visit, path, Goal::Look) {
