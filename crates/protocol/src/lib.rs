@@ -22,10 +22,10 @@
 //!
 //! # Where to start
 //!
-//! [`Message`] and [`register_message!`] for types. [`Protocol`] for the seam, and
-//! [`ProtocolFactory`] for how a connection comes into being. [`msgpack`] for the protocol, in the
-//! order a byte travels; `docs/PROTOCOL.md` for its bytes. All numbers stand in [`limits`], all
-//! reasons to end in [`CloseReason`].
+//! [`Message`] and [`register_message!`] for types, [`schema`] for what they look like and may become.
+//! [`Protocol`] for the seam, and [`ProtocolFactory`] for how a connection comes into being.
+//! [`msgpack`] for the protocol, in the order a byte travels; `docs/PROTOCOL.md` for its bytes. All
+//! numbers stand in [`limits`], all reasons to end in [`CloseReason`].
 //!
 //! # The loop
 //!

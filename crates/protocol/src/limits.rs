@@ -96,6 +96,10 @@ pub const KEY_UPDATES_PER_MINUTE_MAX: u32 = 64;
 /// Deepest nesting of a type in a schema. Types that bodies can hold are nested less deep.
 pub const SCHEMA_DEPTH_MAX: u32 = 64;
 
+/// Deepest nesting that two schemas are compared to, types within types: more than a type has that was
+/// traced, and little enough for any stack.
+pub const SCHEMA_NESTED_MAX: u32 = 256;
+
 /// Longest array in the text of a schema, in elements: none of a message has more.
 pub const SCHEMA_ARRAY_MAX: usize = 1 << 32;
 

@@ -5,6 +5,7 @@ mod fields;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::limits::SCHEMA_NESTED_MAX;
 use crate::registry::Place;
 
 use super::change::{Change, Verdict};
@@ -70,6 +71,8 @@ struct Comparison<'a> {
     /// Pairs of types that were compared in this message, or are being compared: what is taken for
     /// equal until something else shows. The last is whether they travel as maps.
     seen: BTreeSet<(usize, usize, bool)>,
+    /// How many types stand around the one at hand.
+    depth: u32,
     lines: Lines,
     found: &'a mut Found,
 }
@@ -84,7 +87,7 @@ impl<'a> Comparison<'a> {
     ) -> Self {
         let place = shape.place.or_else(|| new.messages.get(message)?.place);
         let lines = Lines { old: shape.line, new: 0 };
-        Self { old, new, message, place, seen: BTreeSet::new(), lines, found }
+        Self { old, new, message, place, seen: BTreeSet::new(), depth: 0, lines, found }
     }
 
     fn say(&mut self, verdict: Verdict, what: String, advice: &'static str) {
@@ -136,6 +139,16 @@ impl<'a> Comparison<'a> {
 
     /// Compares what stands at `at`.
     fn shapes(&mut self, at: &str, old: &Shape, new: &Shape) {
+        if self.depth == SCHEMA_NESTED_MAX {
+            let what = format!("{at} is nested deeper than {SCHEMA_NESTED_MAX} types");
+            return self.say(Verdict::Incompatible, what, UNCHECKED);
+        }
+        self.depth += 1;
+        self.shapes_within(at, old, new);
+        self.depth -= 1;
+    }
+
+    fn shapes_within(&mut self, at: &str, old: &Shape, new: &Shape) {
         let (old, new) = (bare(self.old, old), bare(self.new, new));
         match (old, new) {
             (Shape::Scalar(old), Shape::Scalar(new)) if old == new => {}

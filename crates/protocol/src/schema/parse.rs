@@ -45,6 +45,7 @@ impl FromStr for Schema {
             return Err(ParseError { line: 1, what });
         }
         for (number, line) in lines {
+            parser.line = number;
             let of_line = match line.trim() {
                 "" => Ok(()),
                 comment if comment.starts_with('#') => Ok(()),
@@ -71,6 +72,9 @@ struct Parser {
     schema: Schema,
     /// Where types are by name. One that was named and not defined yet has line 0.
     by_name: BTreeMap<String, usize>,
+    /// The line in which each type is named first.
+    first_named: Vec<u32>,
+    line: u32,
     item: Item,
 }
 
@@ -112,6 +116,7 @@ impl Parser {
         *self.by_name.entry(name.to_owned()).or_insert_with(|| {
             let definition = Definition::Struct(Vec::new());
             self.schema.types.push(NamedType { name: name.to_owned(), definition, line: 0 });
+            self.first_named.push(self.line);
             self.schema.types.len() - 1
         })
     }
@@ -258,11 +263,13 @@ impl Parser {
     }
 
     fn finish(self) -> Result<Schema, ParseError> {
-        match self.schema.types.iter().find(|of| of.line == 0) {
+        let undefined = self.schema.types.iter().position(|of| of.line == 0);
+        match undefined {
             None => Ok(self.schema),
-            Some(missing) => {
-                let what = format!("type `{}` is named and defined nowhere", missing.name);
-                Err(ParseError { line: 1, what })
+            Some(index) => {
+                let name = &self.schema.types[index].name;
+                let what = format!("type `{name}` is named here and defined nowhere");
+                Err(ParseError { line: self.first_named[index], what })
             }
         }
     }

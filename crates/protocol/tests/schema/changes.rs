@@ -259,6 +259,18 @@ fn the_worst_comes_first() {
 }
 
 #[test]
+fn types_without_end_end() {
+    let chain = |length: u32| {
+        let types = (0..length).map(|of| format!("struct T{of}\n  next: T{}\n", of + 1));
+        schema(&format!("post a\n  body T0\n{}struct T{length}\n", types.collect::<String>()))
+    };
+    assert_eq!(chain(100).changes_to(&chain(100)), []);
+    let long = chain(20_000);
+    let said = long.changes_to(&long);
+    assert!(said.len() == 1 && said[0].what().contains("deeper than 256"), "{said:?}");
+}
+
+#[test]
 fn a_text_that_is_no_schema_is_refused_with_its_line() {
     for (text, line, part) in [
         ("", 1, "no schema"),
@@ -269,7 +281,7 @@ fn a_text_that_is_no_schema_is_refused_with_its_line() {
         ("moorline schema 1\npost a\n  body u8\n  body u8", 4, "second time"),
         ("moorline schema 1\nstruct A\nstruct A", 3, "second time"),
         ("moorline schema 1\npost a\n  soul u8", 3, "`soul`"),
-        ("moorline schema 1\npost a\n  body B", 1, "`B`"),
+        ("moorline schema 1\npost a\n  body B", 3, "`B`"),
         ("moorline schema 1\npost a\n  body list<u8", 3, "`>`"),
         ("moorline schema 1\npost a\n  body [u8; 1]", 3, "length"),
         ("moorline schema 1\npost a\n  body u8 u8", 3, "too much"),
