@@ -100,26 +100,106 @@ pub enum Frame<'b> {
     Partial,
     /// A message that could not be taken, though the connection goes on.
     Refused(Refused),
-    /// Something of the protocol that this version recognises and does not do. Whoever receives it
-    /// answers by encoding the very same frame.
-    Unsupported(Unsupported),
-}
-
-/// What the peer began that nobody here can take part in, and what it needs so that it does not
-/// wait for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Unsupported {
-    /// An OPEN; answered by a RESET of [`ErrorCode::UNIMPLEMENTED`].
-    Stream {
-        /// The peer's number for the stream.
-        id: u32,
+    /// The peer begins a stream. Never fragmented.
+    Open {
+        /// Its number, above all that the opener has used.
+        stream: u32,
+        /// What it is for.
+        opening: Opening<'b>,
+        /// Bytes of DATA the other side may send on it at first.
+        credit: u64,
+        /// What travels beside the body.
+        meta: Meta,
     },
-    /// A SUBSCRIBE; answered by an ERROR of [`ErrorCode::UNIMPLEMENTED`].
-    Subscription {
+    /// A message on a stream, or bytes of a raw one.
+    Data {
+        /// Which stream.
+        stream: u32,
+        /// One encoded value; on a raw stream, bytes.
+        body: Body<'b>,
+        /// The sender wants to know when the application has consumed it.
+        acknowledge: bool,
+    },
+    /// Nothing more comes on this stream from the sender; the other way stays open.
+    End {
+        /// Which stream.
+        stream: u32,
+        /// One encoded value, or empty.
+        trailer: Body<'b>,
+    },
+    /// The stream is over, both ways, at once.
+    Reset {
+        /// Which stream.
+        stream: u32,
+        /// Why.
+        code: ErrorCode,
+        /// For people.
+        message: Cow<'b, str>,
+    },
+    /// The application has consumed so many DATA of the stream in all.
+    Ack {
+        /// Which stream.
+        stream: u32,
+        /// A running total of units.
+        count: u64,
+    },
+    /// The peer wants what is published under a topic. Answered like a request.
+    Subscribe {
         /// The requester's slot.
         id: u32,
+        /// The subscriber's number for it, above all it has used: what is published comes under it.
+        alias: u64,
+        /// Which topic.
+        topic: Cow<'b, str>,
+        /// The last value that was published as retained is wanted first.
+        retained: bool,
+        /// What travels beside the topic.
+        meta: Meta,
     },
+    /// Nothing more is wanted under this number.
+    Unsubscribe {
+        /// The subscriber's number.
+        alias: u64,
+    },
+    /// Something published, for one subscription.
+    Publish {
+        /// The subscriber's number.
+        alias: u64,
+        /// Which message.
+        kind: Kind,
+        /// One encoded value.
+        body: Body<'b>,
+        /// It was published before the subscription began.
+        retained: bool,
+    },
+}
+
+/// What a stream is for.
+#[derive(Debug)]
+pub enum Opening<'b> {
+    /// Messages, as registered for the type of the opening one.
+    Typed {
+        /// Which message.
+        kind: Kind,
+        /// One encoded value.
+        body: Body<'b>,
+    },
+    /// Bytes, under a name both sides know.
+    Raw {
+        /// At most [`NAME_MAX`](crate::limits::NAME_MAX) bytes.
+        name: Cow<'b, str>,
+    },
+}
+
+/// What a unit takes of the windows (PROTOCOL 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Nothing: answers and control always get through.
+    Exempt,
+    /// Of the initiation window.
+    Session(u64),
+    /// Of the window of one stream.
+    Stream(u32, u64),
 }
 
 /// A message the protocol itself had to turn down, e.g. above `message_max`.
@@ -151,6 +231,16 @@ pub enum RefusedKind {
     Response {
         /// Our slot.
         id: u32,
+    },
+    /// The session resets the stream.
+    Data {
+        /// Which stream.
+        stream: u32,
+    },
+    /// Counted as lost for its subscription.
+    Publish {
+        /// The subscriber's number.
+        alias: u64,
     },
 }
 

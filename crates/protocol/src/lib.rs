@@ -171,12 +171,12 @@ pub use code::ErrorCode;
 pub use dictionary::{HandledTypes, PeerTypes};
 pub use factory::{ProtocolEntry, ProtocolFactory, ProtocolRegistry, Remote, SetupError};
 pub use format::Format;
-pub use frame::{Body, Frame, Kind, Meta, Refused, RefusedKind, Unsupported};
+pub use frame::{Body, Cost, Frame, Kind, Meta, Opening, Refused, RefusedKind};
 pub use message::{Message, MessageFamily, NoError, Request, StreamMessage};
 pub use pending::PendingHandshakes;
 pub use registry::{MessageIndex, MessageRegistry, Place, Registration, RegistryError};
 pub use seam::{
-    Abilities, EncodeError, Encoder, Opened, PeerFacts, PeerLimits, Protocol, Sealing, Step,
+    Abilities, EncodeError, Encoder, Lane, Opened, PeerFacts, PeerLimits, Protocol, Sealing, Step,
 };
 pub use settings::{Admission, Local, SettingOutOfBounds, Settings};
 

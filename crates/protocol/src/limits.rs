@@ -75,6 +75,9 @@ pub const UNIT_MAX: usize = 16 * 1024;
 /// Deepest nesting of a body. Enough for any document, far below what a stack holds.
 pub const DEPTH_MAX: u32 = 32;
 
+/// Longest name of a raw stream or of a topic, in bytes.
+pub const NAME_MAX: usize = 256;
+
 /// Fragmented messages open at once in one direction and group (PROTOCOL 8: fids 0-7 and 8-15).
 pub const FRAGMENTED_MAX: usize = 8;
 

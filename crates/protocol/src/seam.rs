@@ -23,7 +23,7 @@ use moorline_noise::{Peer, PublicKey};
 use crate::closed::CloseReason;
 use crate::dictionary::{HandledTypes, PeerTypes};
 use crate::format::Format;
-use crate::frame::Frame;
+use crate::frame::{Cost, Frame};
 
 /// The receiving half of one connection, without I/O: handshake, records, reassembly, dictionary.
 pub trait Protocol: Send {
@@ -73,8 +73,8 @@ pub enum Step<'b> {
     NeedBytes,
     /// The peer is verified and its settings are known. Comes once, before any frame.
     Opened(Box<Opened>),
-    /// A frame, and what it costs of the initiation window (0: exempt).
-    Frame(Frame<'b>, u64),
+    /// A frame, and what it takes of which window.
+    Frame(Frame<'b>, Cost),
 }
 
 /// What an opened connection hands to the session.
@@ -123,8 +123,12 @@ pub struct PeerLimits {
     pub message_max: u64,
     /// First initiation window in bytes: that much may be sent before any credit comes.
     pub initiation_window: u64,
+    /// First window of each stream that this side opens, in bytes.
+    pub stream_window: u64,
     /// Requests of ours in flight.
     pub in_flight_max: u32,
+    /// Streams of ours open at once.
+    pub streams_max: u32,
     /// Used for requests of the peer's that name no deadline.
     pub timeout: Option<Duration>,
 }
@@ -162,13 +166,23 @@ pub trait Encoder: Send + Sync {
     /// What can be said over this protocol.
     fn abilities(&self) -> Abilities;
 
-    /// Appends `frame` to `out`: one unit in one block, or several fragments where it is longer
+    /// Appends `frame` to `out`, a chain of its lane: one unit in one block, or several fragments where it is longer
     /// than a block. Adds the cost of each unit to the weight of its block, and returns the sum:
-    /// what the frame takes of the peer's initiation window, 0 if it is exempt.
+    /// what the frame takes of its window, 0 if it is exempt.
+    ///
+    /// Of long messages, which go out in pieces, at most one may be on its way at a time among the
+    /// posts of a lane, its requests, its answers, and the data of all streams in it; in
+    /// [`Lane::Bulk`] posts and requests together count as one. Whoever takes blocks off the
+    /// chains sees to it.
     ///
     /// # Errors
     /// Memory, or a frame that this protocol cannot express. Nothing is appended then.
-    fn encode(&self, frame: &Frame<'_>, out: &mut SendBuffer) -> Result<u64, EncodeError>;
+    fn encode(
+        &self,
+        frame: &Frame<'_>,
+        lane: Lane,
+        out: &mut SendBuffer,
+    ) -> Result<u64, EncodeError>;
 
     /// What [`encode`](Self::encode) will return for a post or request whose body has `body_len`
     /// bytes, or a little more.
@@ -185,6 +199,35 @@ pub trait Encoder: Send + Sync {
         handled: &HandledTypes,
         out: &mut SendBuffer,
     ) -> Result<u32, EncodeError>;
+}
+
+//= docs/PROTOCOL.md#8
+/// Who goes before whom. Control goes before all of them and has no lane of its own here: its units
+/// are short and never in pieces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Priorities 6 and 7.
+    High,
+    /// Priorities 2 to 5, and everything that names none.
+    #[default]
+    Normal,
+    /// Priorities 0 and 1, and what is long and has no order to keep.
+    Bulk,
+}
+
+impl Lane {
+    /// All, in the order they are served.
+    pub const ALL: [Lane; 3] = [Lane::High, Lane::Normal, Lane::Bulk];
+
+    /// The lane of a priority, 0 to 7.
+    #[must_use]
+    pub const fn of(priority: u8) -> Self {
+        match priority {
+            0 | 1 => Lane::Bulk,
+            2..=5 => Lane::Normal,
+            _ => Lane::High,
+        }
+    }
 }
 
 /// What a protocol can say. A session asks this, never the protocol's name.
