@@ -207,8 +207,8 @@ pub enum Cost {
 pub struct Refused {
     /// What it was.
     pub what: RefusedKind,
-    /// Why: [`ErrorCode::TOO_LARGE`], [`ErrorCode::CANCELLED`] (the peer took it back),
-    /// [`ErrorCode::OVERLOADED`] (no buffer could be had for it) or [`ErrorCode::UNIMPLEMENTED`].
+    /// Why: [`ErrorCode::TOO_LARGE`], [`ErrorCode::CANCELLED`] (the peer took it back) or
+    /// [`ErrorCode::OVERLOADED`] (no buffer could be had for it).
     pub code: ErrorCode,
     /// Bytes announced.
     pub size: u64,

@@ -116,7 +116,7 @@
 //! // Open: any thread encodes, the writer seals, and the wire carries whole blocks.
 //! let opened = dialer.opened.as_mut().expect("the loop above waits for it");
 //! let mut outbox = SendBuffer::with_block_max(&ours.blocks, opened.block_max);
-//! opened.encoder.encode(&Frame::Ping { nonce: 42 }, &mut outbox)?;
+//! opened.encoder.encode(&Frame::Ping { nonce: 42 }, Lane::Normal, &mut outbox)?;
 //! while let Some(block) = outbox.pop_block() {
 //!     opened.sealing.seal(block, &mut dialer.out)?;
 //! }

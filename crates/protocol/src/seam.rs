@@ -166,9 +166,9 @@ pub trait Encoder: Send + Sync {
     /// What can be said over this protocol.
     fn abilities(&self) -> Abilities;
 
-    /// Appends `frame` to `out`, a chain of its lane: one unit in one block, or several fragments where it is longer
-    /// than a block. Adds the cost of each unit to the weight of its block, and returns the sum:
-    /// what the frame takes of its window, 0 if it is exempt.
+    /// Appends `frame` to `out`, a chain of its lane: one unit in one block, or several fragments
+    /// where it is longer than a block. Adds the cost of each unit to the weight of its block, and
+    /// returns the sum: what the frame takes of its window, 0 if it is exempt.
     ///
     /// Of long messages, which go out in pieces, at most one may be on its way at a time among the
     /// posts of a lane, its requests, its answers, and the data of all streams in it; in

@@ -248,7 +248,7 @@ impl Confirming {
         let differ = self.digests_differ();
         let Self { side, peer_caps, mut facts, units, voice, setup, hashes, .. } = self;
         let setup = setup.expect("complete only when SETUP has come");
-        let Side { local, role, types: told, .. } = side;
+        let Side { local, types: told, .. } = side;
         let handles = setup.handles.as_deref();
         let types = if differ {
             PeerTypes::with_list(&local.registry, &hashes, handles)
@@ -259,8 +259,8 @@ impl Confirming {
         let decoder = Decoder::new(
             local.registry.clone(),
             Arc::clone(&types),
-            role == Role::Responder,
-            (local.recv.clone(), local.settings.message_max),
+            local.recv.clone(),
+            local.settings.message_max,
         );
         let opened = Opened {
             sealing: voice.sealing,

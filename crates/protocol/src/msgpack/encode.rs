@@ -1,11 +1,17 @@
 //! Frames into units. Immutable once the connection is open, so that any thread encodes.
 
+mod control;
 mod dict;
+mod flow;
 mod fragment;
 mod place;
+mod stream;
+mod topic;
 
 use moorline_buffers::{PoolExhausted, SendBuffer};
 
+use self::control::cut;
+use self::flow::Flow;
 use self::place::{Overhead, Parts, append_unit};
 use super::meta::{self, META_LEN_MAX};
 use super::put::Put;
@@ -13,10 +19,10 @@ use super::unit::{self, Flags, Op};
 use crate::code::ErrorCode;
 use crate::dictionary::HandledTypes;
 use crate::format::Format;
-use crate::frame::{Frame, Kind, Meta, Unsupported};
+use crate::frame::{Frame, Kind, Meta};
 use crate::limits::{TEXT_MAX, UNIT_COST, UNIT_MAX};
 use crate::registry::MessageRegistry;
-use crate::seam::{Abilities, EncodeError, Encoder};
+use crate::seam::{Abilities, EncodeError, Encoder, Lane};
 
 /// The longest header of a unit.
 pub(super) const HEADER_LEN_MAX: usize = 4;
@@ -56,66 +62,6 @@ impl MsgpackEncoder {
         dict::append(0, &hashes, handled, self.unit_max.min(out.block_max()), out)?;
         Ok(())
     }
-
-    fn call(
-        &self,
-        op: Op,
-        id: Option<u32>,
-        (kind, meta): (&Kind, &Meta),
-        body: &[u8],
-        out: &mut SendBuffer,
-    ) -> Result<u64, EncodeError> {
-        let &Kind::Known(index) = kind else {
-            return Err(EncodeError::Unsupported("a message of a type this process does not have"));
-        };
-        let mut head = [0; CALL_HEAD_MAX];
-        let mut put = Put::new(&mut head);
-        if let Some(id) = id {
-            put.uint(id.into());
-        }
-        put.uint(index.tid().into());
-        let mut ty = op.ty();
-        if meta.idempotent && op == Op::Request {
-            ty |= Flags::X;
-        }
-        if !meta.is_empty() {
-            ty |= Flags::META;
-            meta::write(meta, &mut put);
-        }
-        let len = put.len();
-        self.message(ty, true, Parts([&head[..len], body]), out)
-    }
-
-    fn error(
-        &self,
-        id: u32,
-        (code, text): (ErrorCode, &str),
-        detail: &[u8],
-        out: &mut SendBuffer,
-    ) -> Result<u64, EncodeError> {
-        let mut head = [0; TEXT_HEAD_MAX];
-        let mut put = Put::new(&mut head);
-        put.uint(id.into());
-        put.int(code.0);
-        put.str(cut(text));
-        let len = put.len();
-        self.message(Op::Error.ty(), false, Parts([&head[..len], detail]), out)
-    }
-
-    /// A message, whole or in pieces. `initiates` says whether it takes credit.
-    fn message(
-        &self,
-        ty: u8,
-        initiates: bool,
-        parts: Parts<'_>,
-        out: &mut SendBuffer,
-    ) -> Result<u64, EncodeError> {
-        let unit_max = self.unit_max.min(out.block_max());
-        if HEADER_LEN_MAX + parts.len() > unit_max {
-            return Ok(fragment::append(ty, initiates, parts, unit_max, out)?);
-        }
-        Ok(append_unit(ty, initiates, parts, out)?)
-    }
 }
 
 impl Encoder for MsgpackEncoder {
@@ -131,52 +77,47 @@ impl Encoder for MsgpackEncoder {
             deadlines: true,
             dictionary: true,
             farewell: true,
-            streams: false,
-            topics: false,
+            streams: true,
+            topics: true,
         }
     }
 
-    fn encode(&self, frame: &Frame<'_>, out: &mut SendBuffer) -> Result<u64, EncodeError> {
+    fn encode(
+        &self,
+        frame: &Frame<'_>,
+        lane: Lane,
+        out: &mut SendBuffer,
+    ) -> Result<u64, EncodeError> {
         match frame {
             Frame::Post { kind, meta, body } => {
-                return self.call(Op::Post, None, (kind, meta), body.bytes(), out);
+                self.call(None, (kind, meta), body.bytes(), lane, out)
             }
             Frame::Request { id, kind, meta, body } => {
-                return self.call(Op::Request, Some(*id), (kind, meta), body.bytes(), out);
+                self.call(Some(*id), (kind, meta), body.bytes(), lane, out)
             }
-            Frame::Response { id, body } => {
-                let mut head = [0; UINT_LEN_MAX];
-                let len = unit::write_uint(&mut head, (*id).into());
-                let parts = Parts([&head[..len], body.bytes()]);
-                return self.message(Op::Response.ty(), false, parts, out);
-            }
+            Frame::Response { id, body } => self.response(*id, body.bytes(), lane, out),
             Frame::Error { id, code, message, detail } => {
-                return self.error(*id, (*code, message), detail.bytes(), out);
+                self.error(*id, (*code, message), detail.bytes(), lane, out)
             }
-            Frame::Unsupported(Unsupported::Subscription { id }) => {
-                let text = "topics are not offered here";
-                return self.error(*id, (ErrorCode::UNIMPLEMENTED, text), &[], out);
+            Frame::Open { stream, opening, credit, meta } => {
+                self.open(*stream, opening, *credit, meta, out)
             }
-            Frame::Unsupported(Unsupported::Stream { id }) => {
-                numbers(Op::Reset, &[(*id).into()], Some(ErrorCode::UNIMPLEMENTED), out)
+            Frame::Data { stream, body, acknowledge } => {
+                self.data(*stream, body.bytes(), *acknowledge, lane, out)
             }
-            Frame::Cancel { id } => numbers(Op::Cancel, &[(*id).into()], None, out),
-            Frame::Credit { stream, total } => {
-                numbers(Op::Credit, &[(*stream).into(), *total], None, out)
+            Frame::End { stream, trailer } => self.end(*stream, trailer.bytes(), out),
+            Frame::Subscribe { id, alias, topic, retained, meta } => {
+                self.subscribe((*id, *alias), (topic, *retained), meta, out)
             }
-            Frame::Ping { nonce } => numbers(Op::Ping, &[*nonce], None, out),
-            Frame::Pong { nonce } => numbers(Op::Pong, &[*nonce], None, out),
-            Frame::GoAway { code, message, obeyed } => {
-                let flag = if *obeyed { Flags::X } else { 0 };
-                farewell(Op::GoAway.ty() | flag, *code, message, out)
+            Frame::Publish { alias, kind, body, retained } => {
+                self.publish(*alias, kind, (body.bytes(), *retained), lane, out)
             }
-            Frame::Close { code, message } => farewell(Op::Close.ty(), *code, message, out),
-            Frame::Types(_) => return Err(EncodeError::Unsupported("a table: announce it")),
+            Frame::Types(_) => Err(EncodeError::Unsupported("a table: announce it")),
             Frame::Partial | Frame::Refused(_) => {
-                return Err(EncodeError::Unsupported("what only a receiver sees"));
+                Err(EncodeError::Unsupported("what only a receiver sees"))
             }
-        }?;
-        Ok(0)
+            _ => Ok(control::append(frame, out)?),
+        }
     }
 
     fn cost(&self, body_len: usize) -> u64 {
@@ -200,43 +141,113 @@ impl Encoder for MsgpackEncoder {
     }
 }
 
-/// A unit of ids and numbers, none of which takes credit.
-fn numbers(
-    op: Op,
-    values: &[u64],
-    code: Option<ErrorCode>,
-    out: &mut SendBuffer,
-) -> Result<u64, PoolExhausted> {
-    let mut payload = [0; 3 * UINT_LEN_MAX];
-    let mut put = Put::new(&mut payload);
-    for value in values {
-        put.uint(*value);
+impl MsgpackEncoder {
+    /// A request where there is an `id`, else a post.
+    fn call(
+        &self,
+        id: Option<u32>,
+        (kind, meta): (&Kind, &Meta),
+        body: &[u8],
+        lane: Lane,
+        out: &mut SendBuffer,
+    ) -> Result<u64, EncodeError> {
+        let tid = number_of(kind)?;
+        let (mut ty, flow) = match id {
+            Some(_) => (Op::Request.ty(), Flow::Requests),
+            None => (Op::Post.ty(), Flow::Posts),
+        };
+        let mut head = [0; CALL_HEAD_MAX];
+        let mut put = Put::new(&mut head);
+        if let Some(id) = id {
+            put.uint(id.into());
+            if meta.idempotent {
+                ty |= Flags::X;
+            }
+        }
+        put.uint(tid.into());
+        ty |= put_meta(meta, &mut put);
+        let len = put.len();
+        self.message(ty, flow, Parts([&head[..len], body]), lane, out)
     }
-    if let Some(code) = code {
+
+    fn response(
+        &self,
+        id: u32,
+        body: &[u8],
+        lane: Lane,
+        out: &mut SendBuffer,
+    ) -> Result<u64, EncodeError> {
+        let mut head = [0; UINT_LEN_MAX];
+        let len = unit::write_uint(&mut head, id.into());
+        self.message(Op::Response.ty(), Flow::Answers, Parts([&head[..len], body]), lane, out)
+    }
+
+    fn error(
+        &self,
+        id: u32,
+        (code, text): (ErrorCode, &str),
+        detail: &[u8],
+        lane: Lane,
+        out: &mut SendBuffer,
+    ) -> Result<u64, EncodeError> {
+        let mut head = [0; TEXT_HEAD_MAX];
+        let mut put = Put::new(&mut head);
+        put.uint(id.into());
         put.int(code.0);
-    }
-    let len = put.len();
-    append_unit(op.ty(), false, Parts([&payload[..len], &[]]), out)
-}
-
-fn farewell(
-    ty: u8,
-    code: ErrorCode,
-    text: &str,
-    out: &mut SendBuffer,
-) -> Result<u64, PoolExhausted> {
-    let mut payload = [0; TEXT_HEAD_MAX];
-    let mut put = Put::new(&mut payload);
-    put.int(code.0);
-    if !text.is_empty() {
         put.str(cut(text));
+        let len = put.len();
+        self.message(Op::Error.ty(), Flow::Answers, Parts([&head[..len], detail]), lane, out)
     }
-    let len = put.len();
-    append_unit(ty, false, Parts([&payload[..len], &[]]), out)
+
+    /// A message, whole or in pieces.
+    fn message(
+        &self,
+        ty: u8,
+        flow: Flow,
+        parts: Parts<'_>,
+        lane: Lane,
+        out: &mut SendBuffer,
+    ) -> Result<u64, EncodeError> {
+        let unit_max = self.unit_max.min(out.block_max());
+        if HEADER_LEN_MAX + parts.len() > unit_max {
+            return Ok(fragment::append(ty, (flow, lane), parts, unit_max, out)?);
+        }
+        Ok(append_unit(ty, flow.takes_credit(), parts, out)?)
+    }
+
+    /// A unit that never is in pieces; `what` says what it is to whoever made it too long.
+    fn whole(
+        &self,
+        ty: u8,
+        takes_credit: bool,
+        parts: Parts<'_>,
+        what: &'static str,
+        out: &mut SendBuffer,
+    ) -> Result<u64, EncodeError> {
+        if HEADER_LEN_MAX + parts.len() > self.unit_max.min(out.block_max()) {
+            return Err(EncodeError::Unsupported(what));
+        }
+        Ok(append_unit(ty, takes_credit, parts, out)?)
+    }
 }
 
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_MAX)]
+/// Our number of a type.
+fn number_of(kind: &Kind) -> Result<u32, EncodeError> {
+    match kind {
+        Kind::Known(index) => Ok(index.tid()),
+        Kind::Unknown { .. } => {
+            Err(EncodeError::Unsupported("a message of a type this process does not have"))
+        }
+    }
+}
+
+/// Writes the metadata if there are any, and returns the flag that says so.
+fn put_meta(meta: &Meta, put: &mut Put<'_>) -> u8 {
+    if meta.is_empty() {
+        return 0;
+    }
+    meta::write(meta, put);
+    Flags::META
 }
 
 #[cfg(test)]

@@ -2,18 +2,15 @@
 
 use moorline_buffers::{PoolExhausted, RecvBuffer, RecvPool};
 
-use super::head::Head;
+use super::head::{Head, Window};
 use crate::closed::Violation;
 use crate::code::ErrorCode;
-use crate::frame::{Refused, RefusedKind};
+use crate::frame::Refused;
 use crate::limits::FRAGMENTED_MAX;
 
 //= docs/PROTOCOL.md#8
-/// The first number for what a peer begins.
-pub(super) const INITIATIONS_FROM: u8 = 0;
-
 /// The first number for answers, which never wait behind credit.
-pub(super) const ANSWERS_FROM: u8 = 8;
+const ANSWERS_FROM: u8 = 8;
 
 /// How many messages of the largest size may be on their way at once in one group.
 const TOTALS_MAX: u64 = 2;
@@ -33,7 +30,7 @@ pub(super) struct Reassembly {
 #[derive(Debug)]
 struct Slot {
     fid: u8,
-    initiates: bool,
+    window: Window,
     /// Bytes of its body that are still to come.
     missing: u64,
     /// Bytes of its body in all.
@@ -68,9 +65,8 @@ impl Reassembly {
     //= docs/PROTOCOL.md#6
     /// The number of a request is taken from its first fragment on, and only we know of that one
     /// before it is whole.
-    pub(super) fn check_vacant(&self, head: &Head) -> Result<(), Violation> {
-        let (Head::Request { id, .. } | Head::Subscribe { id }) = head else { return Ok(()) };
-        let taken = |slot: &Slot| matches!(&slot.content, Content::Gathered(Head::Request { id: open, .. }, _) if open == id);
+    pub(super) fn check_vacant(&self, id: u32) -> Result<(), Violation> {
+        let taken = |slot: &Slot| matches!(&slot.content, Content::Gathered(Head::Request { id: open, .. }, _) if *open == id);
         if self.open.iter().any(taken) {
             return Err(Violation::protocol(6, "a request with a number that is in use"));
         }
@@ -84,11 +80,11 @@ impl Reassembly {
         &mut self,
         fid: u8,
         head: Head,
-        (answers, initiates): (bool, bool),
         total: u64,
         head_len: usize,
         body: &[u8],
     ) -> Result<Fragment, Violation> {
+        let (answers, window) = (head.answers(), head.window());
         if (fid >= ANSWERS_FROM) != answers {
             return Err(Violation::protocol(8, "a fragment number of the other group"));
         }
@@ -103,9 +99,9 @@ impl Reassembly {
             return Err(BEYOND);
         }
         let total = total - head_len as u64;
-        let (content, now) = self.content_for(head, total, answers, body)?;
+        let (content, now) = self.content_for(head, total, body)?;
         let missing = total - body.len() as u64;
-        let slot = Slot { fid, initiates, missing, total, content };
+        let slot = Slot { fid, window, missing, total, content };
         if missing > 0 {
             debug_assert!(self.open.len() < 2 * FRAGMENTED_MAX, "sixteen numbers, each used once");
             self.open.push(slot);
@@ -119,7 +115,6 @@ impl Reassembly {
         &self,
         head: Head,
         total: u64,
-        answers: bool,
         body: &[u8],
     ) -> Result<(Content, Option<Refused>), Violation> {
         let refused = |code| Refusal { code, size: total, limit: self.message_max }.of(&head);
@@ -127,10 +122,7 @@ impl Reassembly {
         if total > self.message_max {
             return Ok(refused(ErrorCode::TOO_LARGE));
         }
-        if let Head::Late | Head::Subscribe { .. } = head {
-            return Ok(refused(ErrorCode::UNIMPLEMENTED));
-        }
-        if self.gathering(answers) + total > self.message_max.saturating_mul(TOTALS_MAX) {
+        if self.gathering(head.answers()) + total > self.message_max.saturating_mul(TOTALS_MAX) {
             return Err(Violation::protocol(8, "too much is on its way in fragments"));
         }
         let Ok(mut buffer) = self.pool.acquire(body.len()) else {
@@ -149,8 +141,8 @@ impl Reassembly {
     }
 
     //= docs/PROTOCOL.md#8
-    /// A later fragment. Says also whether it takes credit.
-    pub(super) fn go_on(&mut self, fid: u8, chunk: &[u8]) -> Result<(bool, Fragment), Violation> {
+    /// A later fragment. Says also which window it takes of.
+    pub(super) fn go_on(&mut self, fid: u8, chunk: &[u8]) -> Result<(Window, Fragment), Violation> {
         let at = self.find(fid)?;
         let slot = &mut self.open[at];
         if chunk.is_empty() {
@@ -166,32 +158,30 @@ impl Reassembly {
                 (slot.content, now) = refusal.of(head);
             }
         }
-        let initiates = slot.initiates;
+        let window = slot.window;
         let fragment = match now {
             Some(refused) => Fragment::Refused(refused),
             None if slot.missing > 0 => Fragment::Partial,
-            None => return Ok((initiates, self.open.swap_remove(at).end())),
+            None => return Ok((window, self.open.swap_remove(at).end())),
         };
         if self.open[at].missing == 0 {
             self.open.swap_remove(at);
         }
-        Ok((initiates, fragment))
+        Ok((window, fragment))
     }
 
     //= docs/PROTOCOL.md#6
-    /// The peer takes a message back. Only a request needs an answer: of a response it is the peer
-    /// that sends one.
+    /// The peer takes a message back. A post never was, and of a response the peer sends an ERROR;
+    /// the session hears of what it may have to do something about.
     pub(super) fn abort(&mut self, fid: u8) -> Result<Option<Refused>, Violation> {
         let at = self.find(fid)?;
         let slot = self.open.swap_remove(at);
         let (size, limit) = (slot.total, self.message_max);
         Ok(match slot.content {
-            Content::Gathered(Head::Request { id, .. }, _) => Some(Refused {
-                what: RefusedKind::Request { id },
-                code: ErrorCode::CANCELLED,
-                size,
-                limit,
-            }),
+            Content::Gathered(
+                head @ (Head::Request { .. } | Head::Data { .. } | Head::Publish { .. }),
+                _,
+            ) => Some(Refused { what: head.refused(), code: ErrorCode::CANCELLED, size, limit }),
             _ => None,
         })
     }
@@ -225,20 +215,15 @@ struct Refusal {
 
 impl Refusal {
     //= docs/PROTOCOL.md#6
-    /// A post or request is refused at once. An answer is only over when it has come to its end:
+    /// What a peer begins is refused at once. An answer is only over when it has come to its end:
     /// until then its number is in use.
     fn of(self, head: &Head) -> (Content, Option<Refused>) {
         let Refusal { code, size, limit } = self;
-        let refused = |what| Some(Refused { what, code, size, limit });
-        match *head {
-            Head::Post { .. } => (Content::Skipped(None), refused(RefusedKind::Post)),
-            Head::Request { id, .. } | Head::Subscribe { id } => {
-                (Content::Skipped(None), refused(RefusedKind::Request { id }))
-            }
-            Head::Response { id } | Head::Error { id, .. } => {
-                (Content::Skipped(refused(RefusedKind::Response { id })), None)
-            }
-            Head::Late => (Content::Skipped(None), None),
+        let refused = Some(Refused { what: head.refused(), code, size, limit });
+        if head.answers() {
+            (Content::Skipped(refused), None)
+        } else {
+            (Content::Skipped(None), refused)
         }
     }
 }

@@ -91,7 +91,9 @@ pub(crate) fn read(payload: &[u8]) -> Result<Setup, Violation> {
         limits: PeerLimits {
             message_max: WINDOW_MIN,
             initiation_window: WINDOW_MIN,
+            stream_window: WINDOW_MIN,
             in_flight_max: IN_FLIGHT_MIN,
+            streams_max: STREAMS_MIN,
             timeout: None,
         },
         types: 0,
@@ -124,13 +126,9 @@ fn read_value(setup: &mut Setup, key: u64, fields: &mut Fields<'_>) -> Result<()
             setup.limits.message_max = message_max.min(MESSAGE_MAX_MAX);
         }
         key::INITIATION_WINDOW => setup.limits.initiation_window = window(fields.uint()?)?,
-        // The version that has streams will keep these two; their bounds hold already.
-        key::STREAM_WINDOW => _ = window(fields.uint()?)?,
-        key::STREAMS_MAX => _ = at_least(fields.uint()?, STREAMS_MIN.into())?,
-        key::IN_FLIGHT_MAX => {
-            let in_flight_max = at_least(fields.uint()?, IN_FLIGHT_MIN.into())?;
-            setup.limits.in_flight_max = u32::try_from(in_flight_max).unwrap_or(u32::MAX);
-        }
+        key::STREAM_WINDOW => setup.limits.stream_window = window(fields.uint()?)?,
+        key::IN_FLIGHT_MAX => setup.limits.in_flight_max = number(fields.uint()?, IN_FLIGHT_MIN)?,
+        key::STREAMS_MAX => setup.limits.streams_max = number(fields.uint()?, STREAMS_MIN)?,
         key::TIMEOUT => setup.limits.timeout = Some(Duration::from_millis(fields.uint()?)),
         key::TYPES => {
             let types = fields.uint()?;
@@ -160,6 +158,11 @@ fn at_least(value: u64, floor: u64) -> Result<u64, Violation> {
         return Err(Violation::protocol(2, "a limit in SETUP is below its floor"));
     }
     Ok(value)
+}
+
+/// How many at once; more than we can count is as good as any number.
+fn number(value: u64, floor: u32) -> Result<u32, Violation> {
+    Ok(u32::try_from(at_least(value, floor.into())?).unwrap_or(u32::MAX))
 }
 
 fn window(value: u64) -> Result<u64, Violation> {
@@ -196,20 +199,25 @@ mod tests {
         let empty = read(&[0x80]).unwrap();
         assert_eq!(empty.limits.message_max, 64 * 1024);
         assert_eq!(empty.limits.initiation_window, 64 * 1024);
-        assert_eq!(empty.limits.in_flight_max, 16);
+        assert_eq!(empty.limits.stream_window, 64 * 1024);
+        assert_eq!((empty.limits.in_flight_max, empty.limits.streams_max), (16, 8));
         assert_eq!((empty.limits.timeout, empty.types, empty.handles.is_none()), (None, 0, true));
         assert_eq!(read(b"\x83\xa1k\xa1v\x3f\x92\x01\xc0\x01\x00").unwrap(), empty);
     }
 
     #[test]
     fn values_at_their_bounds_are_taken() {
-        let setup = read(&map(&[(2, 1 << 40), (3, 1 << 31), (5, 1 << 40), (6, 250), (8, 4_096)]));
-        let setup = setup.unwrap();
+        let most = [(2, 1 << 40), (3, 1 << 31), (4, 1 << 31), (5, 1 << 40), (6, 250), (8, 4_096)];
+        let setup = read(&map(&[&most[..], &[(10, 1 << 40)]].concat())).unwrap();
+        assert_eq!((setup.limits.stream_window, setup.limits.streams_max), (1 << 31, u32::MAX));
         assert_eq!(setup.limits.message_max, MESSAGE_MAX_MAX);
         assert_eq!(setup.limits.initiation_window, 1 << 31);
         assert_eq!(setup.limits.in_flight_max, u32::MAX);
         assert_eq!(setup.limits.timeout, Some(Duration::from_millis(250)));
         assert_eq!(setup.types, 4_096);
+        let least = read(&map(&[(3, 65_536), (4, 65_536), (5, 16), (10, 8)])).unwrap().limits;
+        assert_eq!((least.initiation_window, least.stream_window), (65_536, 65_536));
+        assert_eq!((least.in_flight_max, least.streams_max), (16, 8));
     }
 
     //= docs/PROTOCOL.md#2

@@ -12,8 +12,8 @@ use moorline_noise::provider::{RandomError, Rng};
 use moorline_noise::{Identity, Peer, Peers, Provider, PublicKey, Refusal, Suites};
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{
-    Admission, Body, CloseReason, Frame, HandledTypes, Kind, Local, MessageIndex, MessageRegistry,
-    Meta, Opened, Protocol, ProtocolFactory, Registration, Settings, Step,
+    Admission, Body, CloseReason, Cost, Frame, HandledTypes, Kind, Lane, Local, MessageIndex,
+    MessageRegistry, Meta, Opened, Protocol, ProtocolFactory, Registration, Settings, Step,
 };
 
 /// Message types of the tests; a static of each, as the macro makes them.
@@ -141,7 +141,7 @@ impl End {
         &mut self,
         mut bytes: &[u8],
         chunks: Chunks,
-        seen: &mut dyn FnMut(&Frame<'_>, u64),
+        seen: &mut dyn FnMut(&Frame<'_>, Cost),
     ) -> Result<(), CloseReason> {
         let mut state = match chunks {
             Chunks::Random(seed, _) => seed | 1,
@@ -173,7 +173,7 @@ impl End {
     /// All frames that are there.
     pub(crate) fn pull(
         &mut self,
-        seen: &mut dyn FnMut(&Frame<'_>, u64),
+        seen: &mut dyn FnMut(&Frame<'_>, Cost),
     ) -> Result<(), CloseReason> {
         loop {
             match self.protocol.next(self.now, &mut self.input, &mut self.out)? {
@@ -191,7 +191,7 @@ impl End {
         let opened = self.opened.as_ref().expect("the connection is open");
         let mut chain = SendBuffer::with_block_max(&self.local.blocks, opened.block_max);
         for frame in frames {
-            opened.encoder.encode(frame, &mut chain).unwrap();
+            opened.encoder.encode(frame, Lane::Normal, &mut chain).unwrap();
         }
         self.seal(chain)
     }
@@ -268,7 +268,7 @@ impl Pair {
     }
 }
 
-pub(crate) fn no_frame(frame: &Frame<'_>, _cost: u64) {
+pub(crate) fn no_frame(frame: &Frame<'_>, _cost: Cost) {
     panic!("no frame is expected, and not {frame:?}");
 }
 

@@ -13,7 +13,7 @@ use crate::msgpack::handshake::Side;
 use crate::msgpack::preamble::Caps;
 use crate::msgpack::setup;
 use crate::msgpack::unit::{self, Op};
-use crate::seam::{Encoder, Sealing};
+use crate::seam::{Encoder, Lane, Sealing};
 use crate::settings::Local;
 
 /// Our sending half, until a session takes it over.
@@ -62,7 +62,7 @@ impl Voice {
         let mut chain = self.chain();
         let close = Frame::Close { code, message: text.into() };
         // The connection is over already; if not even this can be said, it ends without.
-        if self.setup_said && self.encoder.encode(&close, &mut chain).is_ok() {
+        if self.setup_said && self.encoder.encode(&close, Lane::Normal, &mut chain).is_ok() {
             drop(self.seal(chain, out));
         }
     }

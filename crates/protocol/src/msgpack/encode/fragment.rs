@@ -2,11 +2,12 @@
 
 use moorline_buffers::{PoolExhausted, SendBuffer};
 
+use super::flow::Flow;
 use super::place::{Overhead, Parts, begin_unit, end_unit};
 use super::{HEADER_LEN_MAX, UINT_LEN_MAX};
 use crate::msgpack::put::Put;
-use crate::msgpack::reassembly::{ANSWERS_FROM, INITIATIONS_FROM};
 use crate::msgpack::unit::{Flags, Op};
+use crate::seam::Lane;
 
 /// The number of the fragmented message, always one byte.
 const FID_LEN: usize = 1;
@@ -16,15 +17,15 @@ const FIRST_LEN_MAX: usize = 1 + UINT_LEN_MAX;
 
 //= docs/PROTOCOL.md#8
 /// Appends a message in fragments, each of them a unit that fits a block. One message at a time
-/// goes out in each group, so each group has one number and needs no more.
+/// goes out in each flow of a lane, which so needs one number and no more.
 pub(super) fn append(
     ty: u8,
-    initiates: bool,
+    (flow, lane): (Flow, Lane),
     parts: Parts<'_>,
     unit_max: usize,
     out: &mut SendBuffer,
 ) -> Result<u64, PoolExhausted> {
-    let fid = if initiates { INITIATIONS_FROM } else { ANSWERS_FROM };
+    let (fid, takes_credit) = (flow.fragment_id(lane), flow.takes_credit());
     let total = parts.len();
     // A chain of its own, so that want of memory in the middle leaves nothing behind.
     let mut chain = SendBuffer::with_block_max(out.pool(), out.block_max());
@@ -41,10 +42,10 @@ pub(super) fn append(
         }
         let head_len = put.len();
         let chunk = (total - at).min(unit_max - HEADER_LEN_MAX - head_len);
-        let payload = begin_unit(frag, initiates, head_len + chunk, &mut chain)?;
+        let payload = begin_unit(frag, takes_credit, head_len + chunk, &mut chain)?;
         payload[..head_len].copy_from_slice(&head[..head_len]);
         parts.copy(at, &mut payload[head_len..]);
-        cost += end_unit(initiates, head_len + chunk, &mut chain);
+        cost += end_unit(takes_credit, head_len + chunk, &mut chain);
         at += chunk;
     }
     out.append(&mut chain);

@@ -34,27 +34,27 @@ impl Parts<'_> {
 /// Appends one unit, in one block. Returns its cost.
 pub(super) fn append_unit(
     ty: u8,
-    initiates: bool,
+    takes_credit: bool,
     parts: Parts<'_>,
     out: &mut SendBuffer,
 ) -> Result<u64, PoolExhausted> {
     let len = parts.len();
-    let bytes = begin_unit(ty, initiates, len, out)?;
+    let bytes = begin_unit(ty, takes_credit, len, out)?;
     parts.copy(0, bytes);
-    Ok(end_unit(initiates, len, out))
+    Ok(end_unit(takes_credit, len, out))
 }
 
 /// Makes room for a unit and writes its header; returns the room of its payload. Nothing counts
 /// before [`end_unit`].
 pub(super) fn begin_unit(
     ty: u8,
-    initiates: bool,
+    takes_credit: bool,
     payload_len: usize,
     out: &mut SendBuffer,
 ) -> Result<&mut [u8], PoolExhausted> {
     let header_len = unit::header_len(payload_len);
     let weight = out.tail_weight();
-    if initiates && weight > 0 && weight + unit_cost(payload_len) > BLOCK_COST_MAX {
+    if takes_credit && weight > 0 && weight + unit_cost(payload_len) > BLOCK_COST_MAX {
         out.close_tail();
     }
     let bytes = out.reserve(header_len + payload_len)?;
@@ -62,9 +62,9 @@ pub(super) fn begin_unit(
     Ok(&mut bytes[header_len..header_len + payload_len])
 }
 
-pub(super) fn end_unit(initiates: bool, payload_len: usize, out: &mut SendBuffer) -> u64 {
+pub(super) fn end_unit(takes_credit: bool, payload_len: usize, out: &mut SendBuffer) -> u64 {
     out.commit(unit::header_len(payload_len) + payload_len);
-    if !initiates {
+    if !takes_credit {
         return 0;
     }
     let cost = unit_cost(payload_len);

@@ -17,10 +17,14 @@ fn encoder(block_max: usize) -> MsgpackEncoder {
 
 /// The blocks that `frames` become, with their weights.
 fn blocks(frames: &[Frame<'_>], block_max: usize) -> (Vec<(Vec<u8>, u32)>, u64) {
+    blocks_of(frames, Lane::Normal, block_max)
+}
+
+fn blocks_of(frames: &[Frame<'_>], lane: Lane, block_max: usize) -> (Vec<(Vec<u8>, u32)>, u64) {
     let mut out = SendBuffer::with_block_max(&pool(block_max), block_max);
     let mut cost = 0;
     for frame in frames {
-        cost += encoder(block_max).encode(frame, &mut out).unwrap();
+        cost += encoder(block_max).encode(frame, lane, &mut out).unwrap();
     }
     let mut blocks = Vec::new();
     while let Some(block) = out.pop_block() {
@@ -76,10 +80,6 @@ fn the_other_units_are_these_bytes() {
     assert_eq!(bytes(&Frame::GoAway { code, message, obeyed: true }), b"\xc7\x01\x50\x00");
     let message = "bye".into();
     assert_eq!(bytes(&Frame::Close { code, message }), b"\xc7\x05\x14\x00\xa3bye");
-    let stream = Frame::Unsupported(Unsupported::Stream { id: 4 });
-    assert_eq!(bytes(&stream), b"\xc7\x02\x08\x04\xfd");
-    let subscription = bytes(&Frame::Unsupported(Unsupported::Subscription { id: 4 }));
-    assert_eq!(&subscription[2..5], b"\x03\x04\xfd");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn what_cannot_be_said_is_an_error_and_leaves_nothing() {
     let unknown = Frame::Post { kind, meta: Meta::default(), body: Body::EMPTY };
     let mut out = SendBuffer::new(&pool(4_096));
     for frame in [&unknown, &Frame::Partial] {
-        assert!(encoder(4_096).encode(frame, &mut out).is_err());
+        assert!(encoder(4_096).encode(frame, Lane::Normal, &mut out).is_err());
         assert!(out.is_empty());
     }
 }
@@ -108,9 +108,9 @@ fn a_message_longer_than_a_unit_goes_out_in_fragments() {
     let (blocks, cost) = blocks(&[post(&body)], 4_096);
     assert_eq!(blocks.len(), 3);
     // c8 n16 type | fid type total | the payload begins with its tid
-    assert_eq!(blocks[0].0[..9], *b"\xc8\x0f\xfc\x51\x00\x00\xcd\x27\x11");
+    assert_eq!(blocks[0].0[..9], *b"\xc8\x0f\xfc\x51\x02\x00\xcd\x27\x11");
     assert_eq!(blocks[0].0[9..11], *b"\x05\x07");
-    assert_eq!(blocks[1].0[..6], *b"\xc8\x0f\xfc\x11\x00\x07");
+    assert_eq!(blocks[1].0[..6], *b"\xc8\x0f\xfc\x11\x02\x07");
     assert!(blocks.iter().all(|(bytes, _)| bytes.len() <= 4_096));
     let overhead = [9, 5, 5];
     let chunks: usize =
@@ -127,11 +127,11 @@ fn answers_have_a_number_of_their_own_and_cost_nothing() {
     let response = Frame::Response { id: 9, body: Body::Borrowed(&body) };
     let (in_blocks, cost) = blocks(&[response], 4_096);
     assert_eq!((in_blocks.len(), cost), (2, 0));
-    assert_eq!(in_blocks[0].0[4..6], *b"\x08\x02");
+    assert_eq!(in_blocks[0].0[4..6], *b"\x09\x02");
     assert!(in_blocks.iter().all(|(_, weight)| *weight == 0));
     let (in_blocks, cost) = blocks(&[error("late", &body)], 4_096);
     assert_eq!((in_blocks.len(), cost), (2, 0));
-    assert_eq!(in_blocks[0].0[4..6], *b"\x08\x03");
+    assert_eq!(in_blocks[0].0[4..6], *b"\x09\x03");
 }
 
 //= docs/PROTOCOL.md#8
@@ -164,7 +164,7 @@ fn want_of_memory_in_the_middle_leaves_nothing_behind() {
     let config = BlockPoolConfig { payload: 4_096, blocks_max: 2, ..BlockPoolConfig::messages() };
     let mut out = SendBuffer::new(&BlockPool::new(config));
     let body = vec![7; 10_000];
-    let refused = encoder(4_096).encode(&post(&body), &mut out);
+    let refused = encoder(4_096).encode(&post(&body), Lane::Normal, &mut out);
     assert!(matches!(refused, Err(EncodeError::Exhausted(_))));
     assert!(out.is_empty() && out.blocks() == 0);
 }

@@ -115,8 +115,8 @@ impl Op {
 
     const fn meaningful_flags(self) -> u8 {
         match self {
-            Op::Post | Op::Subscribe => Flags::META,
-            Op::Request | Op::Open => Flags::META | Flags::X,
+            Op::Post => Flags::META,
+            Op::Request | Op::Open | Op::Subscribe => Flags::META | Flags::X,
             Op::Data | Op::Publish | Op::GoAway | Op::Frag => Flags::X,
             // What is skipped unread may have any.
             Op::Ignorable18 | Op::Ignorable19 | Op::Ignorable1A | Op::Ignorable1B => {
@@ -175,7 +175,7 @@ mod tests {
         let (op, flags) = Op::split(0x51).unwrap();
         assert!(op == Op::Frag && !flags.meta() && flags.x());
         let with_meta = [0x00, 0x01, 0x05, 0x0B, 0x18, 0x19, 0x1A, 0x1B];
-        let with_x = [0x01, 0x05, 0x06, 0x0D, 0x10, 0x11, 0x18, 0x19, 0x1A, 0x1B];
+        let with_x = [0x01, 0x05, 0x06, 0x0B, 0x0D, 0x10, 0x11, 0x18, 0x19, 0x1A, 0x1B];
         for op in (0x00..0x20).filter(|op| !matches!(op, 0x16 | 0x17)) {
             assert!(Op::split(op).is_ok());
             assert_eq!(Op::split(op | 0x20).is_ok(), with_meta.contains(&op), "{op:#04x}");
