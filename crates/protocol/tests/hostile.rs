@@ -12,5 +12,7 @@ mod fragments;
 mod handshake;
 #[path = "hostile/records.rs"]
 mod records;
+#[path = "hostile/streams.rs"]
+mod streams;
 #[path = "hostile/units.rs"]
 mod units;

@@ -3,7 +3,7 @@
 use moorline_buffers::{RecvPool, RecvPoolConfig};
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{
-    Body, CloseReason, ErrorCode, Frame, Kind, MessageIndex, Meta, Refused, RefusedKind,
+    Body, CloseReason, Cost, ErrorCode, Frame, Kind, MessageIndex, Meta, Refused, RefusedKind,
 };
 use proptest::prelude::{ProptestConfig, Strategy};
 
@@ -39,14 +39,14 @@ fn pair() -> Pair {
     pair
 }
 
-fn hear(pair: &mut Pair, units: &[Vec<u8>]) -> Result<Vec<(String, u64)>, CloseReason> {
+fn hear(pair: &mut Pair, units: &[Vec<u8>]) -> Result<Vec<(String, Cost)>, CloseReason> {
     let mut heard = Vec::new();
     let mut keep = |frame: &Frame<'_>, cost| heard.push((told(frame), cost));
     pair.listener.receive(&units.concat(), Chunks::Whole, &mut keep)?;
     Ok(heard)
 }
 
-fn verdict(units: &[Vec<u8>]) -> Result<Vec<(String, u64)>, CloseReason> {
+fn verdict(units: &[Vec<u8>]) -> Result<Vec<(String, Cost)>, CloseReason> {
     hear(&mut pair(), units)
 }
 
@@ -54,6 +54,10 @@ const POST: u8 = 0x00;
 const REQUEST: u8 = 0x01;
 const RESPONSE: u8 = 0x02;
 const ERROR: u8 = 0x03;
+const DATA: u8 = 0x06;
+const PUBLISH: u8 = 0x0d;
+/// The flag X.
+const X: u8 = 0x40;
 
 //= docs/PROTOCOL.md#8
 #[test]
@@ -78,10 +82,48 @@ fn messages_of_both_groups_come_together_from_interleaved_pieces() {
     assert!(texts[1].starts_with("request 9") && texts[1].ends_with("[62, 63, 64]"));
     assert!(texts[2].starts_with("post") && texts[2].ends_with("[61, 62, 63]"));
     assert_eq!(texts[3], "error 1 APPLICATION (0) \"no!\" [91, 05]");
-    let lens = units.iter().map(|unit| unit.len() as u64 + 32);
     let exempt = [1, 4, 5, 7, 9];
-    for (at, ((_, cost), expected)) in heard.iter().zip(lens).enumerate() {
-        assert_eq!(*cost, if exempt.contains(&at) { 0 } else { expected }, "unit {at}");
+    for (at, ((_, cost), expected)) in heard.iter().zip(costs(&units)).enumerate() {
+        let expected = Cost::Session(expected);
+        assert_eq!(*cost, if exempt.contains(&at) { Cost::Exempt } else { expected }, "unit {at}");
+    }
+}
+
+/// What each unit costs, whatever it takes it of.
+fn costs(units: &[Vec<u8>]) -> impl Iterator<Item = u64> {
+    units.iter().map(|unit| unit.len() as u64 + 32)
+}
+
+//= docs/PROTOCOL.md#8
+#[test]
+fn pieces_of_data_take_of_their_stream_and_pieces_of_publish_of_the_session() {
+    let units = [
+        first(5, DATA | X, 6, b"\xcc\xc8ab"),
+        first(0, PUBLISH | X, 5, b"\x07\x02x"),
+        first(6, DATA, 3, b"\x03"),
+        later(0, b"yz"),
+        later(6, b"rs"),
+        later(5, b"c"),
+        later(5, b"d"),
+    ];
+    let heard = verdict(&units).unwrap();
+    let texts: Vec<_> = heard.iter().map(|(text, _)| text.as_str()).collect();
+    let publish = "publish 7 Known(MessageIndex(1)) retained=true [78, 79, 7a]";
+    assert_eq!(
+        texts,
+        [
+            "Partial",
+            "Partial",
+            "Partial",
+            publish,
+            "data 3 acknowledge=false [72, 73]",
+            "Partial",
+            "data 200 acknowledge=true [61, 62, 63, 64]",
+        ]
+    );
+    let of = [Some(200), None, Some(3), None, Some(3), Some(200), Some(200)];
+    for ((cost, of), (_, heard)) in costs(&units).zip(of).zip(heard) {
+        assert_eq!(heard, of.map_or(Cost::Session(cost), |of| Cost::Stream(of, cost)));
     }
 }
 
@@ -113,8 +155,20 @@ fn broken_rules_of_fragments_are_violations() {
         ("a type with the sign bit", vec![unit(0x51, b"\x00\xcc\x80\x09\x01a")]),
         ("a type beyond a byte", vec![unit(0x51, b"\x00\xcd\x01\x00\x09\x01a")]),
         ("a flag the type has no meaning for", vec![first(0, 0x40, 9, b"\x01a")]),
-        ("DATA of a stream never opened", vec![first(0, 0x06, 9, b"\x02a")]),
-        ("PUBLISH to nobody", vec![first(0, 0x0d, 9, b"\x01\x01a")]),
+        ("DATA of the connection", vec![first(0, DATA, 9, b"\x00a")]),
+        ("DATA of number 1", vec![first(0, DATA, 9, b"\x01a")]),
+        ("DATA among answers", vec![first(8, DATA, 9, b"\x02a")]),
+        ("DATA with metadata", vec![first(0, DATA | 0x20, 9, b"\x02\x80a")]),
+        ("PUBLISH among answers", vec![first(15, PUBLISH, 9, b"\x01\x01a")]),
+        ("PUBLISH of no type", vec![first(0, PUBLISH, 9, b"\x01\x00a")]),
+        ("SUBSCRIBE in pieces", vec![first(0, 0x0b, 9, b"\x05\x01\xa6a")]),
+        ("END in pieces", vec![first(0, 0x07, 9, b"\x02a")]),
+        ("RESET in pieces", vec![first(0, 0x08, 9, b"\x02\x00a")]),
+        ("ACK in pieces", vec![first(0, 0x0a, 9, b"\x02\xcd")]),
+        (
+            "SUBSCRIBE with the number of a request in pieces",
+            vec![first(0, REQUEST, 9, b"\x09\x02a"), unit(0x0b, b"\x09\x01\xa1t")],
+        ),
         (
             "a request with the number of one in pieces",
             vec![first(0, REQUEST, 9, b"\x09\x02a"), unit(0x01, b"\x09\x02\xc0")],
@@ -151,8 +205,8 @@ fn what_is_above_the_largest_message_is_refused_and_the_rest_skipped() {
     let what = RefusedKind::Request { id: 9 };
     assert_eq!(heard[0].0, refusal(what, ErrorCode::TOO_LARGE, 99_998));
     assert_eq!(heard[1].0, "Partial", "answered once");
-    let costs: Vec<_> = heard.iter().map(|(_, cost)| *cost).collect();
-    assert_eq!(costs, request.each_ref().map(|unit| unit.len() as u64 + 32));
+    let taken: Vec<_> = heard.iter().map(|(_, cost)| *cost).collect();
+    assert_eq!(taken, costs(&request).map(Cost::Session).collect::<Vec<_>>());
     let post = [first(0, POST, big, &[&[2], &chunk[..]].concat()), later(0, &chunk[..39_999])];
     let heard = verdict(&post).unwrap();
     assert_eq!(heard[0].0, refusal(RefusedKind::Post, ErrorCode::TOO_LARGE, 99_999));
@@ -162,7 +216,7 @@ fn what_is_above_the_largest_message_is_refused_and_the_rest_skipped() {
     let heard = verdict(&response).unwrap();
     assert_eq!(heard[0].0, "Partial");
     let what = RefusedKind::Response { id: 9 };
-    assert_eq!(heard[1], (refusal(what, ErrorCode::TOO_LARGE, 99_999), 0));
+    assert_eq!(heard[1], (refusal(what, ErrorCode::TOO_LARGE, 99_999), Cost::Exempt));
     // The number is free again, and the next message is welcome.
     let mut pair = pair();
     hear(&mut pair, &request).unwrap();
@@ -208,23 +262,62 @@ fn no_more_than_twice_the_largest_message_is_on_its_way_in_a_group() {
 fn a_message_taken_back_never_was_but_a_request_is_answered() {
     let units = [first(0, REQUEST, 100, b"\x09\x02a"), abort(0)];
     let cancelled = refusal(RefusedKind::Request { id: 9 }, ErrorCode::CANCELLED, 98);
-    assert_eq!(verdict(&units).unwrap()[1], (cancelled, 0));
+    assert_eq!(verdict(&units).unwrap()[1], (cancelled, Cost::Exempt));
     for (fid, ty) in [(0, POST), (8, RESPONSE)] {
         let units = [first(fid, ty, 100, b"\x09\x02a"), abort(fid), first(fid, ty, 2, b"\x01\xc0")];
         let heard = verdict(&units).unwrap();
-        assert_eq!(heard[1], ("Partial".to_owned(), 0));
+        assert_eq!(heard[1], ("Partial".to_owned(), Cost::Exempt));
         assert!(heard[2].0.ends_with("[c0]"), "the number is free again: {heard:?}");
     }
     let big = [first(0, REQUEST, 1 << 20, b"\x09\x02a"), abort(0)];
     assert_eq!(verdict(&big).unwrap()[1].0, "Partial", "it was answered already");
 }
 
+//= docs/PROTOCOL.md#9
 #[test]
-fn a_subscription_in_pieces_is_refused_at_its_first() {
-    let heard = verdict(&[first(0, 0x0b, 9, b"\x05\x01\xa6a"), later(0, b"bcdef")]).unwrap();
-    let what = RefusedKind::Request { id: 5 };
-    assert_eq!(heard[0].0, refusal(what, ErrorCode::UNIMPLEMENTED, 7));
-    assert_eq!(heard[1].0, "Partial");
+fn data_and_publish_are_refused_once_and_take_of_their_window_all_the_same() {
+    let chunk = pattern(60_000);
+    let (stream, alias) = (4, 7);
+    let cases = [
+        (DATA, &b"\x04"[..], RefusedKind::Data { stream }, Some(stream)),
+        (PUBLISH, b"\x07\x01", RefusedKind::Publish { alias }, None),
+    ];
+    for (ty, ids, what, of) in cases {
+        let size = 100_000 - ids.len() as u64;
+        let units = [
+            first(3, ty, 100_000, &[ids, &chunk[..]].concat()),
+            later(3, &chunk[..100_000 - ids.len() - 60_000]),
+        ];
+        let heard = verdict(&units).unwrap();
+        assert_eq!(heard[0].0, refusal(what, ErrorCode::TOO_LARGE, size));
+        assert_eq!(heard[1].0, "Partial");
+        for ((_, heard), cost) in heard.into_iter().zip(costs(&units)) {
+            assert_eq!(heard, of.map_or(Cost::Session(cost), |of| Cost::Stream(of, cost)));
+        }
+        let units = [first(3, ty, 100, &[ids, b"abc"].concat()), abort(3)];
+        let taken_back = refusal(what, ErrorCode::CANCELLED, 100 - ids.len() as u64);
+        assert_eq!(verdict(&units).unwrap()[1], (taken_back, Cost::Exempt));
+        let units = [first(3, ty, 1 << 20, &[ids, b"abc"].concat()), abort(3)];
+        assert_eq!(verdict(&units).unwrap()[1].0, "Partial", "it was refused already");
+    }
+}
+
+#[test]
+fn want_of_buffers_refuses_data_once() {
+    let mut listener = local(2);
+    let in_use_bytes_max = 3 * 64 * 1024;
+    listener.recv = RecvPool::new(RecvPoolConfig { in_use_bytes_max, ..RecvPoolConfig::default() });
+    let mut pair = Pair::with(Msgpack::plain(), local(1), listener);
+    pair.settle(Chunks::Whole).unwrap();
+    let chunk = pattern(50_000);
+    let mut units = vec![first(6, DATA, 300_001, &[&[9], &chunk[..]].concat())];
+    units.extend((0..5).map(|_| later(6, &chunk)));
+    units.push(first(6, DATA, 2, b"\x09\xc0"));
+    let heard = hear(&mut pair, &units).unwrap();
+    let refused: Vec<_> = heard.iter().filter(|(text, _)| text.contains("OVERLOADED")).collect();
+    assert!(refused.len() == 1 && refused[0].0.contains("Data { stream: 9 }"), "{heard:?}");
+    assert_eq!(heard.last().unwrap().0, "data 9 acknowledge=false [c0]");
+    assert!(heard.iter().all(|(_, cost)| matches!(cost, Cost::Stream(9, _))), "{heard:?}");
 }
 
 #[test]

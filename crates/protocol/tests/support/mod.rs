@@ -13,7 +13,8 @@ use moorline_noise::{Identity, Peer, Peers, Provider, PublicKey, Refusal, Suites
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{
     Admission, Body, CloseReason, Cost, Frame, HandledTypes, Kind, Lane, Local, MessageIndex,
-    MessageRegistry, Meta, Opened, Protocol, ProtocolFactory, Registration, Settings, Step,
+    MessageRegistry, Meta, Opened, Opening, Protocol, ProtocolFactory, Registration, Settings,
+    Step,
 };
 
 /// Message types of the tests; a static of each, as the macro makes them.
@@ -304,6 +305,19 @@ pub(crate) fn told(frame: &Frame<'_>) -> String {
         Frame::Response { id, body } => format!("response {id} {}", brief(body)),
         Frame::Error { id, code, message, detail } => {
             format!("error {id} {code} {message:?} {}", brief(detail))
+        }
+        Frame::Open { stream, opening, credit, meta } => match opening {
+            Opening::Typed { kind, body } => {
+                format!("open {stream} {kind:?} {credit} {meta:?} {}", brief(body))
+            }
+            Opening::Raw { name } => format!("open {stream} raw {name:?} {credit} {meta:?}"),
+        },
+        Frame::Data { stream, body, acknowledge } => {
+            format!("data {stream} acknowledge={acknowledge} {}", brief(body))
+        }
+        Frame::End { stream, trailer } => format!("end {stream} {}", brief(trailer)),
+        Frame::Publish { alias, kind, body, retained } => {
+            format!("publish {alias} {kind:?} retained={retained} {}", brief(body))
         }
         other => format!("{other:?}"),
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use moorline_buffers::{BlockPool, BlockPoolConfig};
 
 use super::*;
-use crate::frame::Body;
+use crate::frame::{Body, Opening};
 use crate::limits::BLOCK_COST_MAX;
 use crate::registry::MessageIndex;
 
@@ -82,12 +82,126 @@ fn the_other_units_are_these_bytes() {
     assert_eq!(bytes(&Frame::Close { code, message }), b"\xc7\x05\x14\x00\xa3bye");
 }
 
+fn open(opening: Opening<'_>) -> Frame<'_> {
+    Frame::Open { stream: 2, opening, credit: 65_536, meta: Meta::default() }
+}
+
+fn data(stream: u32, body: &[u8], acknowledge: bool) -> Frame<'_> {
+    Frame::Data { stream, body: Body::Borrowed(body), acknowledge }
+}
+
+fn publish(body: &[u8], retained: bool) -> Frame<'_> {
+    let kind = Kind::Known(MessageIndex::new(4));
+    Frame::Publish { alias: 1, kind, body: Body::Borrowed(body), retained }
+}
+
+//= docs/PROTOCOL.md#1
+#[test]
+fn the_examples_of_streams_are_these_bytes() {
+    let kind = Kind::Known(MessageIndex::new(4));
+    let body = b"\x93\x01\x02\x03";
+    let typed = || Opening::Typed { kind, body: Body::Borrowed(body) };
+    let expected = b"\xc7\x0b\x05\x02\x05\xce\x00\x01\x00\x00\x93\x01\x02\x03";
+    assert_eq!(bytes(&open(typed())), expected);
+    let raw = Opening::Raw { name: "logs".into() };
+    assert_eq!(bytes(&open(raw)), b"\xc7\x0c\x45\x02\x00\xce\x00\x01\x00\x00\xa4logs");
+    let meta = Meta { priority: Some(7), idempotent: true, ..Meta::default() };
+    let hurried = Frame::Open { stream: 3, opening: typed(), credit: 0, meta };
+    assert_eq!(bytes(&hurried), b"\xc7\x0a\x25\x03\x05\x00\x81\x02\x07\x93\x01\x02\x03");
+    assert_eq!(bytes(&data(2, body, false)), b"\xc7\x05\x06\x02\x93\x01\x02\x03");
+    assert_eq!(bytes(&data(2, body, true)), b"\xc7\x05\x46\x02\x93\x01\x02\x03");
+    let end = |trailer| Frame::End { stream: 2, trailer: Body::Borrowed(trailer) };
+    assert_eq!(bytes(&end(b"")), b"\xc7\x01\x07\x02");
+    assert_eq!(bytes(&end(b"\xa2ok")), b"\xc7\x04\x07\x02\xa2ok");
+    let reset = |message: &'static str| Frame::Reset {
+        stream: 2,
+        code: ErrorCode::OVERLOADED,
+        message: message.into(),
+    };
+    assert_eq!(bytes(&reset("late")), b"\xc7\x07\x08\x02\xfb\xa4late");
+    assert_eq!(bytes(&reset("")), b"\xc7\x02\x08\x02\xfb");
+    let credit = Frame::Credit { stream: 2, total: 262_144 };
+    assert_eq!(bytes(&credit), b"\xc7\x06\x09\x02\xce\x00\x04\x00\x00");
+    assert_eq!(bytes(&Frame::Ack { stream: 2, count: 3 }), b"\xc7\x02\x0a\x02\x03");
+}
+
+//= docs/PROTOCOL.md#1
+#[test]
+fn the_examples_of_topics_are_these_bytes() {
+    let subscribe = |retained, meta| Frame::Subscribe {
+        id: 9,
+        alias: 1,
+        topic: "prices".into(),
+        retained,
+        meta,
+    };
+    let plain = bytes(&subscribe(false, Meta::default()));
+    assert_eq!(plain, b"\xc7\x09\x0b\x09\x01\xa6prices");
+    let meta = Meta { priority: Some(1), ..Meta::default() };
+    let with_meta = bytes(&subscribe(true, meta));
+    assert_eq!(with_meta, b"\xc7\x0c\x6b\x09\x01\xa6prices\x81\x02\x01");
+    assert_eq!(bytes(&Frame::Unsubscribe { alias: 1 }), b"\xc7\x01\x0c\x01");
+    let body = b"\x93\x01\x02\x03";
+    assert_eq!(bytes(&publish(body, false)), b"\xc7\x06\x0d\x01\x05\x93\x01\x02\x03");
+    assert_eq!(bytes(&publish(body, true)), b"\xc7\x06\x4d\x01\x05\x93\x01\x02\x03");
+}
+
+//= docs/PROTOCOL.md#8
+#[test]
+fn each_flow_of_each_lane_has_its_number_for_pieces() {
+    let body = vec![7; 5_000];
+    let call = |id| Frame::Request {
+        id,
+        kind: Kind::Known(MessageIndex::new(4)),
+        meta: Meta::default(),
+        body: Body::Borrowed(&body),
+    };
+    let response = Frame::Response { id: 9, body: Body::Borrowed(&body) };
+    let cases = [
+        (post(&body), [0, 2, 4]),
+        (publish(&body, false), [0, 2, 4]),
+        (call(1), [1, 3, 4]),
+        (data(2, &body, true), [5, 6, 7]),
+        (response, [8, 9, 10]),
+        (error("late", &body), [8, 9, 10]),
+    ];
+    for (frame, numbers) in &cases {
+        for (lane, number) in Lane::ALL.into_iter().zip(numbers) {
+            let (blocks, _) = blocks_of(std::slice::from_ref(frame), lane, 4_096);
+            assert_eq!(blocks.len(), 2);
+            assert!(blocks.iter().all(|(bytes, _)| bytes[4] == *number), "{frame:?} {lane:?}");
+        }
+    }
+}
+
+//= docs/PROTOCOL.md#8
+#[test]
+fn data_costs_what_a_post_does_and_what_ends_a_stream_nothing() {
+    let body = vec![7; 10_000];
+    let (in_blocks, cost) = blocks(&[data(2, &body, true)], 4_096);
+    // c8 n16 type | fid type total | the payload begins with its stream
+    assert_eq!(in_blocks[0].0[..10], *b"\xc8\x0f\xfc\x51\x06\x46\xcd\x27\x11\x02");
+    let units: usize = in_blocks.iter().map(|(bytes, _)| bytes.len() + 32).sum();
+    let weights: u64 = in_blocks.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    assert_eq!((weights, cost), (units as u64, units as u64));
+    let raw = Opening::Raw { name: "logs".into() };
+    let (in_blocks, cost) = blocks(&[open(raw)], 4_096);
+    assert_eq!((in_blocks[0].1, cost), (15 + 32, 15 + 32));
+    let end = Frame::End { stream: 2, trailer: Body::Borrowed(b"\xa2ok") };
+    let reset = Frame::Reset { stream: 2, code: ErrorCode::FLOW, message: "".into() };
+    let rest = [end, reset, Frame::Ack { stream: 2, count: 1 }, Frame::Unsubscribe { alias: 1 }];
+    let (in_blocks, cost) = blocks(&rest, 4_096);
+    assert_eq!((in_blocks[0].1, cost), (0, 0));
+}
+
 #[test]
 fn what_cannot_be_said_is_an_error_and_leaves_nothing() {
     let kind = Kind::Unknown { tid: 3, hash: None };
     let unknown = Frame::Post { kind, meta: Meta::default(), body: Body::EMPTY };
+    let nobodys = Frame::Publish { alias: 1, kind, body: Body::EMPTY, retained: false };
+    let opening = open(Opening::Typed { kind, body: Body::EMPTY });
     let mut out = SendBuffer::new(&pool(4_096));
-    for frame in [&unknown, &Frame::Partial] {
+    for frame in [&unknown, &nobodys, &opening, &Frame::Partial] {
         assert!(encoder(4_096).encode(frame, Lane::Normal, &mut out).is_err());
         assert!(out.is_empty());
     }
