@@ -1,9 +1,14 @@
-//! What the fuzz target of this crate does with its bytes. The target in `fuzz/` and the replay of its
-//! corpus, `tests/corpora.rs`, both run this function.
+//! What the fuzz targets of this crate do with their bytes. The targets in `fuzz/` and the replay of
+//! their corpora, `tests/corpora.rs`, both run these functions.
 //!
 //! Randomness and keys are constants, so that the same bytes always do the same, and so that genuine
 //! openings can be part of a corpus.
 #![allow(dead_code, clippy::unwrap_used, reason = "a target may fail loudly")]
+
+pub(crate) mod bodies;
+pub(crate) mod frames;
+pub(crate) mod plain;
+pub(crate) mod setup;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,0 +1,9 @@
+//! See `msgpack_read` in `crates/protocol/tests/fuzzed/bodies.rs`.
+#![no_main]
+
+#[path = "../../crates/protocol/tests/fuzzed/mod.rs"]
+mod fuzzed;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _taken = fuzzed::bodies::msgpack_read(data);
+});
