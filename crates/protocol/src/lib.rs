@@ -144,7 +144,13 @@
 //!   piece announces; one that is too long, or that no buffer can be had for, is refused by itself
 //!   and the connection goes on.
 //! - **Costs are computed here, spent elsewhere.** Encoder and decoder count a unit alike, its whole
-//!   length and a surcharge; the session keeps the windows.
+//!   length and a surcharge, and say of which window; the session keeps the windows.
+//! - **Units are checked here, numbers elsewhere.** Whether a unit is whole and well-formed is settled
+//!   before a frame is made of it. Which requests, streams and subscriptions there are, the session
+//!   knows, which has both sides' numbers; of a request in pieces only this crate knows before it is
+//!   whole, so that one number is guarded here.
+//! - **Frame and lane decide how a message goes in pieces.** Each flow of a lane has a number of its
+//!   own among fragments, so that an encoder need not know what else is on its way.
 
 #![forbid(unsafe_code)]
 

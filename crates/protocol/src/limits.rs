@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// Longest text in an ERROR, GOAWAY or CLOSE that is sent or kept, in bytes: a sentence or two.
+/// Longest text in an ERROR, RESET, GOAWAY or CLOSE that is sent or kept, in bytes: a sentence or two.
 pub const TEXT_MAX: usize = 512;
 
 /// Largest message in bytes, both ways, unless set: sixteen times what most systems allow, and
@@ -75,7 +75,8 @@ pub const UNIT_MAX: usize = 16 * 1024;
 /// Deepest nesting of a body. Enough for any document, far below what a stack holds.
 pub const DEPTH_MAX: u32 = 32;
 
-/// Longest name of a raw stream or of a topic, in bytes.
+/// Longest name of a raw stream or of a topic, in bytes: it is looked up and logged, and carries no
+/// content, so that a unit with one is always short.
 pub const NAME_MAX: usize = 256;
 
 /// Fragmented messages open at once in one direction and group (PROTOCOL 8: fids 0-7 and 8-15).

@@ -353,19 +353,30 @@ struct Sent {
 }
 
 impl Sent {
-    /// The one id that a post and a response have. Types are numbered from 1.
+    /// Its id, and its type where it has one. Types are numbered from 1, streams from 2.
     fn id(&self) -> u8 {
-        self.fid + 1
+        self.fid + 2
+    }
+
+    /// What it is, and the ids it begins with.
+    fn head(&self) -> (u8, Vec<u8>) {
+        let id = self.id();
+        match self.fid {
+            8.. => (RESPONSE, vec![id]),
+            fid if fid % 3 == 0 => (POST, vec![id]),
+            fid if fid % 3 == 1 => (DATA | X, vec![id]),
+            _ => (PUBLISH, vec![id, id]),
+        }
     }
 
     /// Its units in order.
     fn units(&self) -> Vec<Vec<u8>> {
-        let total = 1 + self.pieces.iter().map(Vec::len).sum::<usize>();
-        let ty = if self.fid < 8 { POST } else { RESPONSE };
+        let (ty, ids) = self.head();
+        let total = ids.len() + self.pieces.iter().map(Vec::len).sum::<usize>();
         let mut units = Vec::new();
         for (at, piece) in self.pieces.iter().enumerate() {
             units.push(if at == 0 {
-                let chunk = [&[self.id()], &piece[..]].concat();
+                let chunk = [&ids, &piece[..]].concat();
                 first(self.fid, ty, u32::try_from(total).unwrap(), &chunk)
             } else {
                 later(self.fid, piece)
@@ -375,17 +386,19 @@ impl Sent {
     }
 
     fn told(&self) -> String {
-        let body = self.pieces.concat();
-        let tid = u32::from(self.id());
-        let frame = if self.fid < 8 {
-            let known = |at| Kind::Known(MessageIndex::new(at));
-            let unknown = Kind::Unknown { tid, hash: None };
-            let kind = if (1..=3).contains(&tid) { known(tid - 1) } else { unknown };
-            Frame::Post { kind, meta: Meta::default(), body: Body::Borrowed(&body) }
-        } else {
-            Frame::Response { id: tid, body: Body::Borrowed(&body) }
+        let bytes = self.pieces.concat();
+        let body = Body::Borrowed(&bytes);
+        let id = u32::from(self.id());
+        let kind = match id {
+            2 | 3 => Kind::Known(MessageIndex::new(id - 1)),
+            tid => Kind::Unknown { tid, hash: None },
         };
-        told(&frame)
+        told(&match self.head().0 {
+            POST => Frame::Post { kind, meta: Meta::default(), body },
+            PUBLISH => Frame::Publish { alias: id.into(), kind, body, retained: false },
+            RESPONSE => Frame::Response { id, body },
+            _ => Frame::Data { stream: id, body, acknowledge: true },
+        })
     }
 }
 
