@@ -120,6 +120,9 @@ pub enum Frame<'b> {
         /// The sender wants to know when the application has consumed it.
         acknowledge: bool,
     },
+    /// The rest of a long message that is on its way in this lane never comes: its stream was reset,
+    /// or its caller has gone. It is only encoded; whoever receives it forgets the beginning.
+    Aborted(Pieces),
     /// Nothing more comes on this stream from the sender; the other way stays open.
     End {
         /// Which stream.
@@ -172,6 +175,15 @@ pub enum Frame<'b> {
         /// It was published before the subscription began.
         retained: bool,
     },
+}
+
+/// Of what a long message is part that is given up in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pieces {
+    /// Of the requests of a lane.
+    Request,
+    /// Of the data of its streams.
+    Data,
 }
 
 /// What a stream is for.

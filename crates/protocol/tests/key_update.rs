@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use moorline_buffers::{Block, SendBuffer};
 use moorline_protocol::msgpack::Msgpack;
-use moorline_protocol::{CloseReason, ErrorCode, Frame};
+use moorline_protocol::{CloseReason, ErrorCode, Frame, Lane};
 use support::{Chunks, End, Pair, local, no_frame, pattern, post, request, response, told};
 
 /// KEY_UPDATE as it stands in its record.
@@ -52,7 +52,7 @@ fn units(end: &End, frames: &[Frame<'_>]) -> Vec<Block> {
     let mut units = Vec::new();
     for frame in frames {
         let mut chain = SendBuffer::with_block_max(&end.local.blocks, opened.block_max);
-        opened.encoder.encode(frame, &mut chain).unwrap();
+        opened.encoder.encode(frame, Lane::Normal, &mut chain).unwrap();
         units.extend(std::iter::from_fn(|| chain.pop_block()));
     }
     units

@@ -1,6 +1,7 @@
 //! The part of a session that its driver owns: what a received frame means.
 
 mod frames;
+mod streams;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -8,15 +9,18 @@ use std::time::Instant;
 
 use moorline_buffers::{Block, SendBuffer};
 use moorline_protocol::{
-    Body, CloseReason, EncodeError, ErrorCode, Farewell, Frame, HandledTypes, Kind, Meta, Settings,
+    Body, CloseReason, Cost, EncodeError, ErrorCode, Farewell, Frame, HandledTypes, Kind, Lane,
+    Meta, Opening, Settings,
 };
 
 use crate::calm::Calm;
 use crate::credit::ReceiveCredit;
 use crate::errors::our_fault;
 use crate::incoming::{Answer, Deferred, Incoming, Responder, Ticket};
+use crate::limits::WINDOW_GROWN_MAX;
 use crate::outbox::{Finished, Outbox, Phase, Signals};
 use crate::session_ref::{Flusher, SessionRef, Shared};
+use crate::stream::IncomingStream;
 use crate::topic::PostDropped;
 
 /// One for each open connection, owned by its driver. It does no I/O and reads no clock.
@@ -28,6 +32,8 @@ pub struct Core {
     session: SessionRef,
     settings: Settings,
     credit: ReceiveCredit,
+    /// The ping that measures a round trip.
+    probe: Option<u64>,
     incoming: Incoming,
     calm: Calm,
     /// Answers of inline handlers, linked into the outbox once a turn.
@@ -39,6 +45,8 @@ pub struct Core {
     wakers: Vec<Waker>,
     draining: bool,
     peer_obeyed: bool,
+    /// The highest number of a subscription of the peer's.
+    highest_alias: u64,
     counters: Counters,
     ended: bool,
 }
@@ -78,6 +86,10 @@ pub struct Counters {
     pub posts_dropped: u64,
     /// Requests answered by the framework with an error.
     pub requests_refused: u64,
+    /// Streams the peer opened.
+    pub streams: u64,
+    /// Streams refused by the framework.
+    pub streams_refused: u64,
     /// Cancels received.
     pub cancels: u64,
     /// Answers that came when their callers had given up. [`Core::counters`] fills it in.
@@ -108,6 +120,15 @@ pub enum Delivery<'b> {
         meta: Meta,
         /// Encoded.
         body: Body<'b>,
+    },
+    /// Hand it to a handler, which accepts or rejects the stream.
+    Open {
+        /// Dropped, it rejects.
+        stream: IncomingStream,
+        /// What it is for.
+        opening: Opening<'b>,
+        /// What travels beside it.
+        meta: Meta,
     },
     /// The peer takes nothing new from now on.
     PeerDrains,
@@ -170,6 +191,7 @@ impl Core {
             session,
             settings,
             credit,
+            probe: None,
             incoming: Incoming::default(),
             calm: Calm::new(),
             answers,
@@ -179,6 +201,7 @@ impl Core {
             wakers: Vec::new(),
             draining: false,
             peer_obeyed: false,
+            highest_alias: 0,
             counters: Counters::default(),
             ended: false,
         }
@@ -244,20 +267,30 @@ impl Core {
         &mut self,
         now: Instant,
         frame: Frame<'b>,
-        cost: u64,
+        cost: Cost,
     ) -> Result<Delivery<'b>, CloseReason> {
-        self.credit.receive(cost)?;
-        // Inline handlers take a message at once, and what is incomplete must not use up the
-        // window, or a message above it would never finish.
-        self.credit.take(cost);
+        if let Cost::Session(cost) = cost {
+            self.credit.receive(cost)?;
+            // Inline handlers take a message at once, and what is incomplete must not use up the
+            // window, or a message above it would never finish.
+            self.credit.take(cost);
+        }
         match frame {
             Frame::Post { kind, meta, body } => Ok(self.post(kind, meta, body)),
             Frame::Request { id, kind, meta, body } => self.request(now, id, kind, meta, body),
             Frame::Response { id, body } => self.response(id, body),
             Frame::Error { id, code, message, detail } => self.error(id, code, &message, detail),
             Frame::Refused(refused) => self.refused(refused),
-            Frame::Partial => Ok(Delivery::Nothing),
-            Frame::Unsupported(unsupported) => self.unsupported(unsupported),
+            Frame::Open { stream, opening, credit, meta } => {
+                self.open(stream, opening, credit, &meta)
+            }
+            Frame::Partial
+            | Frame::Data { .. }
+            | Frame::End { .. }
+            | Frame::Reset { .. }
+            | Frame::Ack { .. }
+            | Frame::Credit { stream: 1.., .. } => self.on_stream(frame, cost),
+            Frame::Subscribe { id, alias, .. } => self.subscribe(id, alias),
             other => self.control(other),
         }
     }
@@ -270,7 +303,7 @@ impl Core {
         if !matches!(answer, Answer::Fault(..)) {
             self.calm.ended_well();
         }
-        self.answer_id(ticket.id, answer)
+        self.answer_id(ticket.id, ticket.priority, answer)
     }
 
     /// Leaves the answer to somebody else, for as long as it takes.
@@ -304,14 +337,33 @@ impl Core {
     pub fn end_turn(&mut self) {
         let credit = self.credit.due();
         let mut outbox = self.session.shared.lock();
-        outbox.link_answers(&mut self.answers, std::mem::take(&mut self.answers_made));
+        outbox.link_answers(
+            (Lane::Normal, false),
+            &mut self.answers,
+            std::mem::take(&mut self.answers_made),
+        );
         if let Some(total) = credit {
             outbox.set_credit(total);
         }
         self.seen.look_at(&outbox);
+        let well = outbox.streams_ended_well();
+        // Only while credit is being told can a window be what holds the peer back.
+        if self.probe.is_none() && (outbox.streams_told_credit() || credit.is_some()) {
+            self.probe = outbox.probe();
+            self.credit.begin_sample();
+        }
         let waiters = outbox.take_waiters();
         drop(outbox);
+        (0..well).for_each(|_| self.calm.ended_well());
         self.wakers.drain(..).chain(waiters).for_each(Waker::wake);
+    }
+
+    /// Our ping has come back: windows that a round trip fills grow.
+    fn end_sample(&mut self, nonce: u64) {
+        if self.probe.take_if(|probe| *probe <= nonce).is_some() {
+            self.credit.end_sample(WINDOW_GROWN_MAX);
+            self.session.shared.lock().end_sample();
+        }
     }
 
     /// Answers of this turn so far, in bytes: past the early-flush mark they need not wait for its
@@ -402,6 +454,7 @@ impl Core {
             && obeyed
             && self.incoming.running() == outbox.finished_len()
             && outbox.requests.all_answered()
+            && outbox.streams_live() == 0
             && outbox.queued() == 0
     }
 

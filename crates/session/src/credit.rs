@@ -1,6 +1,6 @@
-//! Both ends of the initiation window (PROTOCOL 8): running totals, never differences.
+//! Both ends of a window, that of the session or that of a stream (PROTOCOL 8): running totals, never differences.
 
-use moorline_protocol::limits::WINDOW_MAX;
+use moorline_protocol::limits::{BLOCK_COST_MAX, WINDOW_MAX};
 use moorline_protocol::{CloseReason, ErrorCode, Violation};
 
 /// What the peer lets us send: `spent <= total`, always.
@@ -51,11 +51,15 @@ pub(crate) struct ReceiveCredit {
     told: u64,
     received: u64,
     taken: u64,
+    /// What has come of long messages that are not whole yet.
+    parts: u64,
+    /// What had come when the measurement of a round trip began.
+    sampled_from: u64,
 }
 
 impl ReceiveCredit {
     pub(crate) const fn new(window: u64) -> Self {
-        Self { window, told: window, received: 0, taken: 0 }
+        Self { window, told: window, received: 0, taken: 0, parts: 0, sampled_from: 0 }
     }
 
     /// For a protocol that does not count: what comes costs nothing.
@@ -75,20 +79,60 @@ impl ReceiveCredit {
         Ok(())
     }
 
-    /// A handler has taken it, it was lost on purpose, or it is part of a message still incomplete.
+    /// A handler has taken it, or it was lost on purpose.
     pub(crate) fn take(&mut self, cost: u64) {
         self.taken = self.taken.saturating_add(cost);
     }
 
-    /// The total to tell now: each time half a window has been taken.
-    pub(crate) fn due(&mut self) -> Option<u64> {
-        let total = self.taken.saturating_add(self.window);
-        if total - self.told >= self.window / 2 {
-            self.told = total;
-            Some(total)
-        } else {
-            None
+    /// It is part of a message that is not whole yet: credited now, or a message above the window
+    /// would never be.
+    pub(crate) fn part(&mut self, cost: u64) {
+        self.parts = self.parts.saturating_add(cost);
+    }
+
+    /// The last part has come. Returns what the whole message costs, which is credited no longer:
+    /// it will be when it is taken.
+    pub(crate) fn whole(&mut self, last: u64) -> u64 {
+        std::mem::take(&mut self.parts).saturating_add(last)
+    }
+
+    pub(crate) const fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// A round trip begins.
+    pub(crate) const fn begin_sample(&mut self) {
+        self.sampled_from = self.received;
+    }
+
+    /// It has ended. What came within it is what the way holds: where that is most of the window,
+    /// the window is what holds the peer back, and doubles up to `window_max`.
+    //= docs/PROTOCOL.md#8
+    pub(crate) fn end_sample(&mut self, window_max: u64) {
+        if self.received - self.sampled_from >= self.window / 3 * 2 {
+            self.window = self.window.max(self.window.saturating_mul(2).min(window_max));
         }
+    }
+
+    fn total(&self) -> u64 {
+        self.taken.saturating_add(self.parts).saturating_add(self.window)
+    }
+
+    /// Whether the peer is to hear of more: each time half a window has been taken, and before a
+    /// long message runs out of credit in the middle.
+    pub(crate) fn is_due(&self) -> bool {
+        let more = self.total().saturating_sub(self.told);
+        let runs_out = self.parts > 0 && self.told - self.received < BLOCK_COST_MAX.into();
+        more >= self.window / 2 || more > 0 && runs_out
+    }
+
+    /// The total to tell now, if it is due.
+    pub(crate) fn due(&mut self) -> Option<u64> {
+        if !self.is_due() {
+            return None;
+        }
+        self.told = self.total();
+        Some(self.told)
     }
 }
 
@@ -120,5 +164,60 @@ mod tests {
         credit.raise(170).unwrap();
         assert_eq!(credit.available(), 70);
         assert!(credit.raise(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn a_message_above_the_window_comes_to_its_end_and_counts_until_it_is_taken() {
+        let (window, part) = (256 * 1024, 16 * 1024);
+        let mut credit = ReceiveCredit::new(window);
+        let mut sent = 0;
+        for _ in 0..100 {
+            credit.receive(part).unwrap();
+            credit.part(part);
+            sent += part;
+            credit.due();
+            assert!(credit.told >= sent + u64::from(BLOCK_COST_MAX), "{sent}");
+        }
+        credit.receive(part).unwrap();
+        let whole = credit.whole(part);
+        assert_eq!(whole, sent + part);
+        assert_eq!(credit.due(), None);
+        credit.take(whole);
+        assert_eq!(credit.total(), whole + window);
+    }
+
+    #[test]
+    fn a_window_that_a_round_trip_fills_grows_and_others_do_not() {
+        let mut credit = ReceiveCredit::new(96_000);
+        for (within, expected) in [(10_000, 96_000), (64_000, 192_000), (80_000, 192_000)] {
+            credit.begin_sample();
+            credit.receive(within).unwrap();
+            credit.take(within);
+            credit.due();
+            credit.end_sample(300_000);
+            assert_eq!(credit.window(), expected);
+        }
+        for _ in 0..5 {
+            credit.begin_sample();
+            for _ in 0..10 {
+                credit.receive(50_000).unwrap();
+                credit.take(50_000);
+                credit.due();
+            }
+            credit.end_sample(300_000);
+        }
+        assert_eq!(credit.window(), 300_000);
+    }
+
+    #[test]
+    fn a_message_gets_on_however_little_of_the_window_is_free() {
+        let window = 64 * 1024;
+        let mut credit = ReceiveCredit::new(window);
+        credit.receive(window - u64::from(BLOCK_COST_MAX)).unwrap();
+        for _ in 0..100 {
+            credit.receive(BLOCK_COST_MAX.into()).unwrap();
+            credit.part(BLOCK_COST_MAX.into());
+            assert!(credit.due().is_some());
+        }
     }
 }

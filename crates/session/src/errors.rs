@@ -37,6 +37,18 @@ pub enum SendError {
         /// Requests allowed.
         limit: u32,
     },
+    /// As many streams of this side are open as the peer allows.
+    #[error("{limit} streams are open, as many as the peer allows (its knob: `streams_max`)")]
+    Streams {
+        /// Streams allowed.
+        limit: u32,
+    },
+    /// The stream was ended by this side: nothing follows.
+    #[error("the stream was finished: nothing can follow")]
+    Finished,
+    /// The stream is over.
+    #[error(transparent)]
+    StreamOver(#[from] StreamError),
     /// Above the largest message the peer takes.
     #[error("the message has {size} bytes, the peer takes {limit} (its knob: `message_max`)")]
     TooLarge {
@@ -78,6 +90,32 @@ pub(crate) fn our_fault(error: EncodeError) -> CloseReason {
         EncodeError::Exhausted(exhausted) => CloseReason::Exhausted(exhausted),
         _ => CloseReason::ByUs(Farewell::new(ErrorCode::UNSUPPORTED, "cannot be expressed")),
     }
+}
+
+/// Why a stream has ended before its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// One side has ended it at once, both ways. What was on its way is lost.
+    #[error("{} reset the stream: {code}{}", if *by_peer { "the peer" } else { "this side" }, quoted(text))]
+    Reset {
+        /// Why: negative codes are the framework's.
+        code: ErrorCode,
+        /// For people.
+        text: Box<str>,
+        /// It was the peer.
+        by_peer: bool,
+    },
+    /// The session has ended.
+    #[error("the session ended before the stream did: {0}")]
+    Closed(CloseReason),
+    /// A message came that is not of the declared type.
+    #[error("a message of the stream is not of the declared type")]
+    Decode,
+}
+
+fn quoted(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(", \"{text}\"") }
 }
 
 /// Why a call has no good answer. `E` is the application's own error type for this request.

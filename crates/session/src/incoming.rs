@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
-use moorline_protocol::{Body, ErrorCode, Frame};
+use moorline_protocol::{Body, ErrorCode, Frame, Lane};
 
-use crate::limits::{EARLY_FLUSH_CALLS, LINK_ABOVE};
-use crate::outbox::encode_answer;
+use crate::limits::{BULK_ABOVE, EARLY_FLUSH_CALLS, LINK_ABOVE};
+use crate::outbox::{Finished, encode_answer};
 use crate::session_ref::Shared;
 
 /// The table of the driver. Requests that are answered at once never enter it.
@@ -66,6 +66,8 @@ pub struct Ticket {
     pub(crate) id: u32,
     pub(crate) held_bytes: u64,
     pub(crate) due: Option<Instant>,
+    /// What the peer asked for.
+    pub(crate) priority: Option<u8>,
 }
 
 impl Ticket {
@@ -95,6 +97,14 @@ pub enum Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
+    /// Bytes of its body.
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Answer::Good(body) | Answer::App(body) => body.len(),
+            Answer::Fault(..) => 0,
+        }
+    }
+
     /// The frame of this answer, or of the reason why the peer cannot have it.
     pub(crate) fn frame(self, id: u32, message_max: u64) -> Frame<'a> {
         let body = match self {
@@ -120,6 +130,17 @@ impl<'a> Answer<'a> {
     }
 }
 
+/// The lane of a request or an answer: what is long and has no order to keep makes way, unless
+/// somebody said otherwise.
+//= docs/PROTOCOL.md#8
+pub(crate) fn lane_for(priority: Option<u8>, len: usize) -> Lane {
+    match priority {
+        Some(priority) => Lane::of(priority),
+        None if len > BULK_ABOVE => Lane::Bulk,
+        None => Lane::Normal,
+    }
+}
+
 /// The right, and the duty, to answer one request from any thread. Dropped without an answer it
 /// says why: INTERNAL if its handler panicked, else CANCELLED or DEADLINE.
 ///
@@ -129,6 +150,7 @@ impl<'a> Answer<'a> {
 pub struct Responder {
     shared: Arc<Shared>,
     id: u32,
+    priority: Option<u8>,
     fate: Arc<Fate>,
     answered: bool,
 }
@@ -147,15 +169,19 @@ impl Responder {
         let (Frame::Response { body, .. } | Frame::Error { detail: body, .. }) = &frame else {
             return;
         };
+        let lane = lane_for(self.priority, body.len());
+        let way = (lane, body.len() > shared.unit_body_max);
         let mut encoded = (body.len() > LINK_ABOVE).then(|| {
             let mut chain = shared.chain();
-            let count = encode_answer(&*shared.encoder, &frame, &mut chain);
+            let count = encode_answer(&*shared.encoder, &frame, lane, &mut chain);
             (chain, count)
         });
         let queued = shared.append(|outbox| {
             match &mut encoded {
-                Some((chain, count)) => outbox.link_answer(self.id, well, (chain, *count)),
-                None => outbox.append_answer(&frame, well),
+                Some((chain, count)) => {
+                    outbox.link_answer(Finished { id: self.id, well }, way, (chain, *count));
+                }
+                None => outbox.append_answer(&frame, way, well),
             }
             Ok::<_, Infallible>(outbox.answers_len())
         });
@@ -214,7 +240,8 @@ impl Incoming {
         self.held_bytes += ticket.held_bytes;
         self.entries[place] = Some(running);
         let shared = Arc::clone(shared);
-        let responder = Responder { shared, id: ticket.id, fate, answered: false };
+        let responder =
+            Responder { shared, id: ticket.id, priority: ticket.priority, fate, answered: false };
         (responder, Deferred { id: ticket.id })
     }
 

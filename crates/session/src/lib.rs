@@ -131,7 +131,7 @@
 //! #         blocks: local.blocks.clone(),
 //! #         handled: handled.clone(),
 //! #         outbox_bytes: 1 << 20,
-//! #         message_max: 1 << 20,
+//! #         settings: local.settings,
 //! #     };
 //! #     hub.open(parts).map(|session| Core::new(session, local.settings))
 //! # };
@@ -187,19 +187,21 @@ mod requests;
 mod room;
 mod scratch;
 mod session_ref;
+mod stream;
 mod table;
 mod topic;
 
 pub use self::core::{Core, Counters, Delivery, EndPhase, SessionWriter};
 pub use call::{Call, CallFuture};
 pub use close::{CloseSubscription, SessionEnd};
-pub use errors::{CallError, Executed, Failure, SendError};
+pub use errors::{CallError, Executed, Failure, SendError, StreamError};
 pub use hub::Hub;
 pub use id::SessionId;
 pub use incoming::{Answer, Deferred, Responder, Ticket};
 pub use outbox::Signals;
 pub use scratch::with_scratch;
 pub use session_ref::{Direction, Flusher, SessionParts, SessionRef, SessionStatus};
+pub use stream::{IncomingStream, RawStream, Stream, StreamReceiver, StreamSender};
 pub use table::{SessionTable, TableFull};
 pub use topic::{
     AcceptFailed, ConnectFailed, Kind as EventKind, NewSession, PostDropped, SessionClosed,

@@ -15,6 +15,32 @@ pub const EARLY_FLUSH_CALLS: usize = 8 * 1024;
 /// The same for posts: a full block.
 pub const EARLY_FLUSH_POSTS: usize = 16 * 1024;
 
+/// Requests and answers above this travel in the bulk lane unless a priority says otherwise: they
+/// have no order to keep, and what is short is not to wait behind them.
+pub const BULK_ABOVE: usize = 64 * 1024;
+
+/// Bytes that each flow of a lane may send before the next has its turn: a block.
+pub const FLOW_QUANTUM: usize = 16 * 1024;
+
+/// Bytes of higher lanes that go by while a lower one waits, until it gets a block in between: a
+/// sixteenth of what a busy connection sends.
+pub const LANE_WAIT_BYTES: usize = 256 * 1024;
+
+/// What a window grows to at most: a second of a gigabit over 130 ms.
+pub const WINDOW_GROWN_MAX: u64 = 16 * 1024 * 1024;
+
+/// What the windows of all streams of a session grow to together.
+pub const WINDOWS_GROWN_MAX: u64 = 64 * 1024 * 1024;
+
+/// Bytes queued on one stream before `send` says `Full`: one message above it always fits.
+pub const STREAM_QUEUE_BYTES: usize = 1024 * 1024;
+
+/// What stands before the body of a unit on a stream, at most: header, number, flags.
+pub const UNIT_HEAD_MAX: usize = 64;
+
+/// An inbox that has grown above this is given back when the session is idle.
+pub const INBOX_KEEP_MAX: usize = 16 * 1024;
+
 /// Answers the peer has not read yet, in bytes; beyond it its new requests are refused.
 pub const ANSWERS_BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -5,7 +5,11 @@
 //! woken, or dropped, after it is released: an executor may do anything in either.
 
 mod driver;
+mod inbox;
+mod lanes;
+mod on_stream;
 mod pings;
+mod streams;
 mod waiters;
 
 use std::sync::Arc;
@@ -14,11 +18,16 @@ use std::task::{Poll, Waker};
 use moorline_buffers::{BlockPool, SendBuffer};
 use moorline_protocol::limits::WINDOW_MIN;
 use moorline_protocol::{
-    Body, CloseReason, EncodeError, Encoder, ErrorCode, Farewell, Frame, HandledTypes,
-    MessageIndex, Opened, PeerTypes, Violation,
+    Body, CloseReason, EncodeError, Encoder, ErrorCode, Farewell, Frame, HandledTypes, Lane,
+    MessageIndex, Opened, PeerTypes, Settings, Violation,
 };
 
+pub(crate) use self::inbox::Taken;
+use self::lanes::{Flow, Lanes};
+pub(crate) use self::on_stream::{NewStream, Outgoing};
 use self::pings::Pings;
+pub(crate) use self::streams::Verdict;
+use self::streams::{StreamTerms, Streams};
 use self::waiters::Waiters;
 pub(crate) use self::waiters::{Need, Place};
 use crate::credit::SendCredit;
@@ -26,22 +35,18 @@ use crate::errors::{SendError, our_fault};
 use crate::limits::HELD_MESSAGES;
 use crate::requests::Requests;
 
-/// Lanes, in the order they are emptied: control before all, answers and calls in turns, calls only
-/// as far as credit goes. Within a lane nothing overtakes.
+/// Control goes before all; then come the lanes, and in them posts, requests and streams as far as
+/// credit goes. Within a flow nothing overtakes.
 pub(crate) struct Outbox {
     encoder: Arc<dyn Encoder>,
     control: SendBuffer,
-    answers: SendBuffer,
-    calls: SendBuffer,
-    answers_next: bool,
+    lanes: Lanes,
+    streams: Streams,
     /// Lent to a sender that encodes outside the lock.
     spare: Option<SendBuffer>,
-    /// Answers that end in the answer lane: the sum of its blocks' weights.
+    /// Answers that wait: the sum of their blocks' weights.
     answers_unread: u64,
     credit: SendCredit,
-    /// Bytes of the call lane: `left <= appended`, always.
-    calls_appended: u64,
-    calls_left: u64,
     bytes_max: usize,
     pub(crate) requests: Requests,
     phase: Phase,
@@ -65,6 +70,13 @@ pub(crate) struct Outbox {
     awake: bool,
     /// Woken by a sender since the driver last looked.
     roused: bool,
+}
+
+/// What one side brings to a session.
+pub(crate) struct OutboxTerms {
+    pub(crate) bytes_max: usize,
+    pub(crate) settings: Settings,
+    pub(crate) dialed: bool,
 }
 
 /// A request of the peer that a task has answered: the driver frees its number.
@@ -108,19 +120,24 @@ impl Outbox {
         opened: &Opened,
         pool: &BlockPool,
         handled: HandledTypes,
-        bytes_max: usize,
-        message_max: u64,
+        terms: &OutboxTerms,
     ) -> Self {
-        let lane = || SendBuffer::with_block_max(pool, opened.block_max);
         let abilities = opened.encoder.abilities();
         let window = opened.limits.initiation_window;
-        let held_max = message_max.saturating_mul(HELD_MESSAGES);
+        let &OutboxTerms { bytes_max, settings, dialed } = terms;
+        let held_max = settings.message_max.saturating_mul(HELD_MESSAGES);
+        let terms = StreamTerms {
+            dialed,
+            own_max: opened.limits.streams_max,
+            of_peer_max: settings.streams_max,
+            send_window: opened.limits.stream_window,
+            receive_window: settings.stream_window,
+        };
         Self {
             encoder: Arc::clone(&opened.encoder),
-            control: lane(),
-            answers: lane(),
-            calls: lane(),
-            answers_next: false,
+            control: SendBuffer::with_block_max(pool, opened.block_max),
+            lanes: Lanes::new(pool, opened.block_max, opened.limits.message_max),
+            streams: Streams::new(&terms, pool, opened.block_max),
             spare: None,
             answers_unread: 0,
             credit: if abilities.credit {
@@ -128,8 +145,6 @@ impl Outbox {
             } else {
                 SendCredit::unlimited()
             },
-            calls_appended: 0,
-            calls_left: 0,
             bytes_max,
             requests: Requests::new(opened.limits.in_flight_max, held_max, abilities.cancel),
             phase: Phase::Open,
@@ -164,7 +179,7 @@ impl Outbox {
         if self.types.handled(index) == Some(false) {
             return Err(SendError::NotHandledByPeer(name));
         }
-        let queued = self.calls.len();
+        let queued = self.lanes.calls_len();
         // One message always fits, however large: otherwise it could never be sent.
         if queued > 0 && queued.saturating_add(size) > self.bytes_max {
             return Err(SendError::Full { queued, limit: self.bytes_max });
@@ -172,7 +187,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether anything new may be appended to the call lane.
+    /// Whether anything new may be started.
     pub(crate) fn takes_new(&self) -> Result<(), SendError> {
         match &self.phase {
             Phase::Open => Ok(()),
@@ -189,13 +204,15 @@ impl Outbox {
     pub(crate) fn append_call(
         &mut self,
         index: MessageIndex,
+        (lane, is_long): (Lane, bool),
         frame: &Frame<'_>,
     ) -> Result<(), EncodeError> {
         self.tell(index)?;
-        let before = self.calls.len();
-        self.encoder.encode(frame, &mut self.calls)?;
-        let request = if let Frame::Request { id, .. } = frame { Some(*id) } else { None };
-        self.count_call(request, self.calls.len() - before);
+        let (flow, request) = flow_of(frame);
+        let start = self.lanes.position(lane, flow);
+        self.encoder.encode(frame, lane, self.lanes.chain(lane, flow))?;
+        self.lanes.appended(lane, flow, start, is_long);
+        self.count_call(lane, request, start);
         Ok(())
     }
 
@@ -204,13 +221,16 @@ impl Outbox {
     pub(crate) fn link_call(
         &mut self,
         index: MessageIndex,
+        (lane, is_long): (Lane, bool),
         request: Option<u32>,
         encoded: &mut SendBuffer,
     ) -> Result<(), EncodeError> {
         self.tell(index)?;
-        let len = encoded.len();
-        self.calls.append(encoded);
-        self.count_call(request, len);
+        let flow = if request.is_some() { Flow::Requests } else { Flow::Posts };
+        let start = self.lanes.position(lane, flow);
+        self.lanes.chain(lane, flow).append(encoded);
+        self.lanes.appended(lane, flow, start, is_long);
+        self.count_call(lane, request, start);
         Ok(())
     }
 
@@ -232,24 +252,31 @@ impl Outbox {
         Ok(())
     }
 
-    fn count_call(&mut self, request: Option<u32>, len: usize) {
-        let starts_at = self.calls_appended;
-        self.calls_appended += len as u64;
+    fn count_call(&mut self, lane: Lane, request: Option<u32>, starts_at: u64) {
         if let Some(id) = request {
-            self.requests.appended(id, starts_at, self.calls_appended);
+            let ends_at = self.lanes.position(lane, Flow::Requests);
+            self.requests.appended(id, starts_at, ends_at);
         }
     }
 
     /// An answer from another thread than the driver's. One that cannot be encoded ends the
     /// session: a peer that waits for ever for its answer is worse.
-    pub(crate) fn append_answer(&mut self, frame: &Frame<'_>, well: bool) {
+    pub(crate) fn append_answer(
+        &mut self,
+        frame: &Frame<'_>,
+        (lane, is_long): (Lane, bool),
+        well: bool,
+    ) {
         let (Frame::Response { id, .. } | Frame::Error { id, .. }) = frame else { return };
         self.finished.push(Finished { id: *id, well });
         if self.speaks() {
-            match encode_answer(&*self.encoder, frame, &mut self.answers) {
+            let start = self.lanes.position(lane, Flow::Answers);
+            let chain = self.lanes.chain(lane, Flow::Answers);
+            match encode_answer(&*self.encoder, frame, lane, chain) {
                 Ok(count) => self.answers_unread += count,
                 Err(error) => self.fail(our_fault(error)),
             }
+            self.lanes.appended(lane, Flow::Answers, start, is_long);
         }
     }
 
@@ -257,13 +284,13 @@ impl Outbox {
     /// [count](encode_answer).
     pub(crate) fn link_answer(
         &mut self,
-        id: u32,
-        well: bool,
+        Finished { id, well }: Finished,
+        way: (Lane, bool),
         (encoded, count): (&mut SendBuffer, Result<u64, EncodeError>),
     ) {
         self.finished.push(Finished { id, well });
         match count {
-            Ok(count) => self.link_answers(encoded, count),
+            Ok(count) => self.link_answers(way, encoded, count),
             Err(error) => self.fail(our_fault(error)),
         }
     }
@@ -273,15 +300,13 @@ impl Outbox {
         self.failed.get_or_insert(reason);
     }
 
-    /// A ping behind everything queued so far; its number.
+    /// A ping that leaves behind everything queued so far; its number.
     pub(crate) fn append_ping(&mut self) -> Result<u64, SendError> {
         self.takes_new()?;
-        let nonce = self.pings.next()?;
-        let before = self.calls.len();
-        self.encoder.encode(&Frame::Ping { nonce }, &mut self.calls)?;
-        self.count_call(None, self.calls.len() - before);
-        self.pings.sent(nonce);
-        Ok(nonce)
+        let mut behind = Vec::new();
+        self.lanes.ends(&mut behind);
+        self.streams.ends(&mut behind);
+        self.pings.wait_for(behind)
     }
 
     pub(crate) fn poll_pong(
@@ -319,17 +344,18 @@ impl Outbox {
     /// Those who wait for room, if there is some now: to be woken once the lock is released.
     #[must_use]
     pub(crate) fn take_waiters(&mut self) -> Vec<Waker> {
-        if self.waiters.is_empty() {
-            return Vec::new();
+        let mut woken = std::mem::take(&mut self.streams.woken);
+        if !self.waiters.is_empty() {
+            let (bytes, slot) = self.room();
+            woken.append(&mut self.waiters.take(bytes, slot));
         }
-        let (bytes, slot) = self.room();
-        self.waiters.take(bytes, slot)
+        woken
     }
 
     /// Whether there is room for bytes, and for a request.
     fn room(&self) -> (bool, bool) {
         let over = !matches!(self.phase, Phase::Open);
-        (over || self.calls.len() <= self.bytes_max / 2, over || self.requests.has_room())
+        (over || self.lanes.calls_len() <= self.bytes_max / 2, over || self.requests.has_room())
     }
 
     /// The driver's waker, if it sleeps: to be woken once the lock is released.
@@ -352,15 +378,16 @@ impl Outbox {
     }
 
     pub(crate) fn calls_len(&self) -> usize {
-        self.calls.len()
+        self.lanes.calls_len()
     }
 
     pub(crate) fn answers_len(&self) -> usize {
-        self.answers.len()
+        self.lanes.answers_len()
     }
 
     pub(crate) fn queued(&self) -> usize {
-        self.control.len() + self.answers.len() + self.calls.len()
+        let lanes = self.lanes.calls_len() + self.lanes.answers_len();
+        self.control.len() + lanes + self.streams.queued()
     }
 
     pub(crate) const fn phase(&self) -> &Phase {
@@ -391,20 +418,30 @@ fn window_fault(credit: bool, window: u64) -> Option<CloseReason> {
     (credit && window < WINDOW_MIN).then(|| Violation::with_code(8, rule, ErrorCode::FLOW).into())
 }
 
+/// Where a post or request waits, and the number of the latter.
+fn flow_of(frame: &Frame<'_>) -> (Flow, Option<u32>) {
+    match frame {
+        Frame::Request { id, .. } => (Flow::Requests, Some(*id)),
+        Frame::Open { .. } => (Flow::Requests, None),
+        _ => (Flow::Posts, None),
+    }
+}
+
 /// Encodes an answer, or says that there is no memory for it, and marks the block it ends in, so
 /// that answers are counted until they leave. Returns by how much the count rises.
 pub(crate) fn encode_answer(
     encoder: &dyn Encoder,
     frame: &Frame<'_>,
+    lane: Lane,
     out: &mut SendBuffer,
 ) -> Result<u64, EncodeError> {
-    if let Err(error) = encoder.encode(frame, out) {
+    if let Err(error) = encoder.encode(frame, lane, out) {
         let &(Frame::Response { id, .. } | Frame::Error { id, .. }) = frame else {
             return Err(error);
         };
         // Not OVERLOADED, which says that the handler has not run.
         let (code, message) = (ErrorCode::INTERNAL, "no memory for the answer".into());
-        encoder.encode(&Frame::Error { id, code, message, detail: Body::EMPTY }, out)?;
+        encoder.encode(&Frame::Error { id, code, message, detail: Body::EMPTY }, lane, out)?;
     }
     if out.is_empty() {
         return Ok(0);

@@ -4,11 +4,14 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use moorline_buffers::RecvBuffer;
-use moorline_protocol::{Body, CloseReason, ErrorCode, Violation};
+use moorline_protocol::{Body, CloseReason, ErrorCode, Lane, Violation};
 use slab::Slab;
 
 use crate::errors::SendError;
 use crate::limits::{SCRATCH_CAPACITY_MIN, SCRATCH_KEEP_MAX, SPARE_REPLIES_MAX};
+
+/// Bytes of requests that have left, by lane.
+pub(crate) type Left = [u64; 3];
 
 /// The slot's number is the `rid` on the wire. It is free again when two things have happened: the
 /// peer has answered (`terminal`), and the caller has its outcome or has gone (`caller_gone`).
@@ -25,6 +28,8 @@ pub(crate) struct Requests {
     /// Where to look for slots that are marked [`Cancel::Due`]: the mark counts, an entry that finds
     /// none is out of date.
     cancels: Vec<u32>,
+    /// Requests that were answered before all of them had left: where their rest ends.
+    cuts: Vec<(Lane, u64)>,
     /// Buffers that answers are copied into, lent and given back.
     spare: Vec<Vec<u8>>,
     held_bytes: u64,
@@ -35,8 +40,9 @@ pub(crate) struct Requests {
 struct Slot {
     timeout: Option<Duration>,
     due: Option<Instant>,
-    /// Where the call lane stood before and after the request was appended: the peer may have seen
-    /// something of it when more than the first has left, and all of it when the second has.
+    lane: Lane,
+    /// Where the requests of its lane stood before and after it was appended: the peer may have
+    /// seen something of it when more than the first has left, and all of it when the second has.
     /// `u64::MAX` until it is appended.
     starts_at: u64,
     left_at: u64,
@@ -47,6 +53,26 @@ struct Slot {
     /// with the slot, so it can never hit the next call in it.
     cancel: Cancel,
     waker: Option<Waker>,
+}
+
+impl Slot {
+    /// Whether all of it has left.
+    const fn has_left(&self, left: Left) -> bool {
+        self.left_at <= left[self.lane as usize]
+    }
+
+    /// Whether the peer may have seen something of it.
+    const fn has_begun(&self, left: Left) -> bool {
+        self.starts_at < left[self.lane as usize]
+    }
+}
+
+/// What the peer is to hear of a call that is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Word {
+    Cancel(u32),
+    /// The rest of a request in this lane, up to here, is not sent.
+    Cut(Lane, u64),
 }
 
 /// One call, at most one CANCEL.
@@ -92,6 +118,7 @@ impl Requests {
             earliest: None,
             can_cancel,
             cancels: Vec::new(),
+            cuts: Vec::new(),
             spare: Vec::new(),
             held_bytes: 0,
             held_bytes_max,
@@ -109,13 +136,14 @@ impl Requests {
     }
 
     /// Takes a slot. It has not left until [`appended`](Self::appended) says where it stands.
-    pub(crate) fn open(&mut self, timeout: Option<Duration>) -> Result<u32, SendError> {
+    pub(crate) fn open(&mut self, timeout: Option<Duration>, lane: Lane) -> Result<u32, SendError> {
         if !self.has_room() {
             return Err(SendError::InFlight { limit: self.in_flight_max });
         }
         let slot = Slot {
             timeout,
             due: None,
+            lane,
             starts_at: u64::MAX,
             left_at: u64::MAX,
             outcome: None,
@@ -131,7 +159,7 @@ impl Requests {
         Ok(id)
     }
 
-    /// The request stands in the call lane from byte `starts_at` to byte `left_at`.
+    /// The request stands among those of its lane from byte `starts_at` to byte `left_at`.
     pub(crate) fn appended(&mut self, id: u32, starts_at: u64, left_at: u64) {
         if let Some(slot) = self.slots.get_mut(id as usize) {
             slot.starts_at = starts_at;
@@ -186,12 +214,12 @@ impl Requests {
         }
     }
 
-    /// A good answer, when `left` bytes of the call lane have left. `Ok(None)` where its caller has
+    /// A good answer, when so many bytes of requests have left. `Ok(None)` where its caller has
     /// gone.
     pub(crate) fn respond(
         &mut self,
         id: u32,
-        left: u64,
+        left: Left,
         body: Body<'_>,
     ) -> Result<Option<Waker>, CloseReason> {
         let size = body.len() as u64;
@@ -205,7 +233,7 @@ impl Requests {
     pub(crate) fn fail(
         &mut self,
         id: u32,
-        left: u64,
+        left: Left,
         (code, message): (ErrorCode, Box<str>),
         detail: Body<'_>,
     ) -> Result<Option<Waker>, CloseReason> {
@@ -223,7 +251,7 @@ impl Requests {
     }
 
     /// An answer that the protocol could not take.
-    pub(crate) fn refuse(&mut self, id: u32, left: u64) -> Result<Option<Waker>, CloseReason> {
+    pub(crate) fn refuse(&mut self, id: u32, left: Left) -> Result<Option<Waker>, CloseReason> {
         self.finish(id, left, |_| Outcome::TooLarge)
     }
 
@@ -232,7 +260,7 @@ impl Requests {
     fn finish(
         &mut self,
         id: u32,
-        left: u64,
+        left: Left,
         outcome: impl FnOnce(&mut Self) -> Outcome,
     ) -> Result<Option<Waker>, CloseReason> {
         let slot = self.slots.get(id as usize).filter(|slot| !slot.terminal);
@@ -240,8 +268,12 @@ impl Requests {
             return Err(Violation::protocol(6, "an answer to a request never asked").into());
         };
         // An ERROR may come after the first fragment, so part of a request is enough.
-        if slot.starts_at >= left {
+        if !slot.has_begun(left) {
             return Err(Violation::protocol(6, "an answer to a request not yet sent").into());
+        }
+        // The rest of it would be in the way of the next request with this number.
+        if !slot.has_left(left) {
+            self.cuts.push((slot.lane, slot.left_at));
         }
         if slot.caller_gone {
             self.late_answers += 1;
@@ -327,15 +359,20 @@ impl Requests {
         waker
     }
 
-    /// Hands out the CANCELs that may leave: their request has, and no answer is here.
+    /// Hands out what the peer is to hear of calls that are given up: once their request has begun
+    /// to leave, and while no answer is here.
     //= docs/PROTOCOL.md#6
-    pub(crate) fn cancels(&mut self, left: u64, mut send: impl FnMut(u32)) {
-        let slots = &mut self.slots;
-        self.cancels.retain(|&id| match slots.get_mut(id as usize) {
+    pub(crate) fn cancels(&mut self, left: Left, mut say: impl FnMut(Word)) {
+        let Self { slots, cancels, cuts, .. } = self;
+        cuts.drain(..).for_each(|(lane, end)| say(Word::Cut(lane, end)));
+        cancels.retain(|&id| match slots.get_mut(id as usize) {
             Some(slot) if slot.cancel == Cancel::Due && !slot.terminal => {
-                if slot.left_at <= left {
+                if slot.has_left(left) {
                     slot.cancel = Cancel::Sent;
-                    send(id);
+                    say(Word::Cancel(id));
+                } else if slot.has_begun(left) {
+                    slot.cancel = Cancel::Sent;
+                    say(Word::Cut(slot.lane, slot.left_at));
                 }
                 slot.cancel == Cancel::Due
             }
@@ -343,11 +380,12 @@ impl Requests {
         });
     }
 
-    /// Whether a CANCEL may leave now.
-    pub(crate) fn has_cancels(&self, left: u64) -> bool {
+    /// Whether one of these words may be said now.
+    pub(crate) fn has_cancels(&self, left: Left) -> bool {
         let may_leave =
-            |slot: &Slot| slot.cancel == Cancel::Due && !slot.terminal && slot.left_at <= left;
-        self.cancels.iter().any(|&id| self.slots.get(id as usize).is_some_and(may_leave))
+            |slot: &Slot| slot.cancel == Cancel::Due && !slot.terminal && slot.has_begun(left);
+        !self.cuts.is_empty()
+            || self.cancels.iter().any(|&id| self.slots.get(id as usize).is_some_and(may_leave))
     }
 
     /// Whether there are requests whose clock still has to be started.
@@ -356,13 +394,14 @@ impl Requests {
     }
 
     /// The session ends: every call ends, once, and knows whether it may have run.
-    pub(crate) fn close(&mut self, reason: &CloseReason, left: u64, wakers: &mut Vec<Waker>) {
+    pub(crate) fn close(&mut self, reason: &CloseReason, left: Left, wakers: &mut Vec<Waker>) {
         self.unstamped.clear();
         self.cancels.clear();
+        self.cuts.clear();
         self.earliest = None;
         self.slots.retain(|_, slot| {
             if !slot.terminal && slot.outcome.is_none() {
-                let sent = slot.left_at <= left;
+                let sent = slot.has_left(left);
                 slot.outcome = Some(Outcome::Closed { reason: reason.clone(), sent });
             }
             slot.terminal = true;
@@ -377,6 +416,7 @@ impl Requests {
         self.spare = Vec::new();
         self.unstamped.shrink_to_fit();
         self.cancels.shrink_to_fit();
+        self.cuts.shrink_to_fit();
         if self.slots.is_empty() {
             self.slots = Slab::new();
         }

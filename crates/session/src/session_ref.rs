@@ -1,14 +1,16 @@
 //! A cheap handle to a session: everything an application does with one.
 
+use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 
 use moorline_buffers::{BlockPool, SendBuffer};
+use moorline_protocol::limits::UNIT_MAX;
 use moorline_protocol::{
-    Body, CloseReason, Encoder, ErrorCode, Farewell, Frame, Kind, Message, MessageIndex,
-    MessageRegistry, Meta, Opened, PeerFacts, PeerLimits, Request,
+    Body, CloseReason, Encoder, ErrorCode, Farewell, Frame, Kind, Lane, Message, MessageIndex,
+    MessageRegistry, Meta, Opened, PeerFacts, PeerLimits, Request, Settings,
 };
 
 use crate::call::Call;
@@ -16,10 +18,12 @@ use crate::close::{CloseSubscription, SessionEnd};
 use crate::errors::SendError;
 use crate::hub::Hub;
 use crate::id::SessionId;
-use crate::limits::{EARLY_FLUSH_CALLS, EARLY_FLUSH_POSTS, LINK_ABOVE};
-use crate::outbox::{Need, Outbox, Phase, Signals};
+use crate::incoming::lane_for;
+use crate::limits::{EARLY_FLUSH_CALLS, EARLY_FLUSH_POSTS, LINK_ABOVE, UNIT_HEAD_MAX};
+use crate::outbox::{Need, Outbox, OutboxTerms, Phase, Signals};
 use crate::room::Room;
 use crate::scratch::with_scratch;
+use crate::stream::{Attached, attach};
 
 /// A session, seen from any thread. Cloning it is cheap; it does not keep the session open.
 #[derive(Clone)]
@@ -39,6 +43,9 @@ pub(crate) struct Shared {
     pub(crate) registry: MessageRegistry,
     pub(crate) blocks: BlockPool,
     pub(crate) block_max: usize,
+    /// A body that is no longer goes out in one unit.
+    pub(crate) unit_body_max: usize,
+    pub(crate) context: Attached,
     pub(crate) hub: Arc<Hub>,
     pub(crate) flusher: OnceLock<Weak<dyn Flusher>>,
     outbox: Mutex<Outbox>,
@@ -92,20 +99,20 @@ pub struct SessionParts<'a> {
     pub handled: moorline_protocol::HandledTypes,
     /// Bytes to be queued at most.
     pub outbox_bytes: usize,
-    /// Largest message this side takes.
-    pub message_max: u64,
+    /// Limits of this side.
+    pub settings: Settings,
 }
 
 impl SessionRef {
     pub(crate) fn new(id: SessionId, hub: Arc<Hub>, parts: SessionParts<'_>) -> Self {
         let opened = parts.opened;
-        let outbox = Outbox::new(
-            opened,
-            &parts.blocks,
-            parts.handled,
-            parts.outbox_bytes,
-            parts.message_max,
-        );
+        let terms = OutboxTerms {
+            bytes_max: parts.outbox_bytes,
+            settings: parts.settings,
+            dialed: parts.direction == Direction::Connected,
+        };
+        let outbox = Outbox::new(opened, &parts.blocks, parts.handled, &terms);
+        let block_max = opened.block_max.min(parts.blocks.payload_capacity());
         let shared = Shared {
             id,
             protocol: parts.protocol,
@@ -115,7 +122,9 @@ impl SessionRef {
             limits: opened.limits,
             encoder: Arc::clone(&opened.encoder),
             registry: parts.registry,
-            block_max: opened.block_max.min(parts.blocks.payload_capacity()),
+            block_max,
+            unit_body_max: block_max.min(UNIT_MAX) - UNIT_HEAD_MAX,
+            context: Attached::new(),
             blocks: parts.blocks,
             hub,
             flusher: OnceLock::new(),
@@ -189,11 +198,20 @@ impl SessionRef {
     /// The message was not accepted, in no part; the error says why.
     pub fn send<M: Message>(&self, message: &M) -> Result<(), SendError> {
         let shared = &*self.shared;
-        let index = shared.registry.index_of::<M>()?;
-        with_scratch(|body| {
-            shared.encode_body(message, body)?;
-            shared.post(index, M::registration().name(), body)
-        })
+        shared.send(message, Lane::Normal)
+    }
+
+    /// As [`send`](Self::send), ahead of ordinary messages (priority 6 or 7) or behind them (0 or
+    /// 1). Posts keep their order among those of the same third: 0 to 1, 2 to 5, 6 to 7.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn send_with_priority<M: Message>(
+        &self,
+        priority: u8,
+        message: &M,
+    ) -> Result<(), SendError> {
+        self.shared.send(message, Lane::of(priority))
     }
 
     /// As [`send`](Self::send), but waits for [`room`](Self::room) instead of failing with `Full`.
@@ -269,6 +287,21 @@ impl SessionRef {
         self.shared.hub.subscribe_close(self.id(), hear)
     }
 
+    /// Keeps a value of the application's with the session, for all its handles: who is logged in, a
+    /// player's state. `Err` gives it back: there is one already.
+    ///
+    /// # Errors
+    /// Something was attached before.
+    pub fn attach<T: Any + Send + Sync>(&self, value: T) -> Result<(), T> {
+        attach(&self.shared.context, value)
+    }
+
+    /// What was attached, if it is of this type.
+    #[must_use]
+    pub fn attached<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.shared.context.get()?.downcast_ref()
+    }
+
     /// Asks the driver for something; for whoever runs the sessions of a process.
     pub fn signal(&self, signals: Signals) {
         let _ = self.shared.append(|outbox| {
@@ -323,16 +356,31 @@ impl Shared {
         if size > limit { Err(SendError::TooLarge { size, limit }) } else { Ok(()) }
     }
 
-    fn post(&self, index: MessageIndex, name: &'static str, body: &[u8]) -> Result<(), SendError> {
+    fn send<M: Message>(&self, message: &M, lane: Lane) -> Result<(), SendError> {
+        let index = self.registry.index_of::<M>()?;
+        with_scratch(|body| {
+            self.encode_body(message, body)?;
+            self.post(index, M::registration().name(), lane, body)
+        })
+    }
+
+    fn post(
+        &self,
+        index: MessageIndex,
+        name: &'static str,
+        lane: Lane,
+        body: &[u8],
+    ) -> Result<(), SendError> {
         let frame = Frame::Post {
             kind: Kind::Known(index),
             meta: Meta::default(),
             body: Body::Borrowed(body),
         };
+        let way = (lane, body.len() > self.unit_body_max);
         let queued = if body.len() <= LINK_ABOVE {
             self.append(|outbox| {
                 outbox.admit(index, name, body.len())?;
-                outbox.append_call(index, &frame)?;
+                outbox.append_call(index, way, &frame)?;
                 Ok::<_, SendError>(outbox.calls_len())
             })?
         } else {
@@ -341,10 +389,10 @@ impl Shared {
             let lent = outbox.lend_chain();
             drop(outbox);
             let mut encoded = lent.unwrap_or_else(|| self.chain());
-            self.encoder.encode(&frame, &mut encoded)?;
+            self.encoder.encode(&frame, lane, &mut encoded)?;
             self.append(|outbox| {
                 outbox.admit(index, name, body.len())?;
-                outbox.link_call(index, None, &mut encoded)?;
+                outbox.link_call(index, way, None, &mut encoded)?;
                 outbox.keep_chain(encoded);
                 Ok::<_, SendError>(0)
             })?
@@ -370,14 +418,16 @@ impl Shared {
             meta,
             body: Body::Borrowed(body),
         };
+        let lane = lane_for(meta.priority, body.len());
+        let way = (lane, body.len() > self.unit_body_max);
         let open = |outbox: &mut Outbox| {
             outbox.admit(index, name, body.len())?;
-            outbox.requests.open(timeout)
+            outbox.requests.open(timeout, lane)
         };
         if body.len() <= LINK_ABOVE {
             let (id, queued) = self.append(|outbox| {
                 let id = open(outbox)?;
-                if let Err(error) = outbox.append_call(index, &frame(id, meta)) {
+                if let Err(error) = outbox.append_call(index, way, &frame(id, meta)) {
                     outbox.requests.withdraw(id);
                     return Err(SendError::from(error));
                 }
@@ -394,13 +444,13 @@ impl Shared {
         let lent = outbox.lend_chain();
         drop(outbox);
         let mut encoded = lent.unwrap_or_else(|| self.chain());
-        let result = self.encoder.encode(&frame(id, meta), &mut encoded);
+        let result = self.encoder.encode(&frame(id, meta), lane, &mut encoded);
         self.append(|outbox| {
             // The session may have ended or begun to close meanwhile: nothing follows a farewell.
             let linked = outbox
                 .takes_new()
                 .and_then(|()| Ok(result.map(drop)?))
-                .and_then(|()| Ok(outbox.link_call(index, Some(id), &mut encoded)?));
+                .and_then(|()| Ok(outbox.link_call(index, way, Some(id), &mut encoded)?));
             match linked {
                 Ok(()) => outbox.keep_chain(encoded),
                 Err(_) => outbox.requests.withdraw(id),

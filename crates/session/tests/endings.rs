@@ -10,7 +10,7 @@ use std::time::Duration;
 use moorline_buffers::SendBuffer;
 use moorline_protocol::{
     Abilities, Body, CloseReason, EncodeError, Encoder, ErrorCode, Farewell, Format, Frame,
-    HandledTypes, Settings,
+    HandledTypes, Lane, Settings,
 };
 use moorline_session::{Answer, CallError, Direction, Executed, SendError, SessionStatus, Signals};
 use support::{Echo, Pair, Script, Side, Sorry, Task, echo, log, note};
@@ -319,13 +319,18 @@ impl Encoder for Meddler {
         self.encoder.abilities()
     }
 
-    fn encode(&self, frame: &Frame<'_>, out: &mut SendBuffer) -> Result<u64, EncodeError> {
+    fn encode(
+        &self,
+        frame: &Frame<'_>,
+        lane: Lane,
+        out: &mut SendBuffer,
+    ) -> Result<u64, EncodeError> {
         let meddle =
             self.meddle.lock().unwrap().take_if(|_| matches!(frame, Frame::Request { .. }));
         if let Some(meddle) = meddle {
             meddle();
         }
-        self.encoder.encode(frame, out)
+        self.encoder.encode(frame, lane, out)
     }
 
     fn cost(&self, body_len: usize) -> u64 {

@@ -40,7 +40,7 @@ impl Door {
             blocks: self.local.blocks.clone(),
             handled: moorline_protocol::HandledTypes::new(),
             outbox_bytes: 1,
-            message_max: 1,
+            settings: Settings::default(),
         };
         Ok(Core::new(self.hub.open(parts)?, self.local.settings))
     }

@@ -19,7 +19,7 @@ use super::unit::{self, Flags, Op};
 use crate::code::ErrorCode;
 use crate::dictionary::HandledTypes;
 use crate::format::Format;
-use crate::frame::{Frame, Kind, Meta};
+use crate::frame::{Frame, Kind, Meta, Pieces};
 use crate::limits::{TEXT_MAX, UNIT_COST, UNIT_MAX};
 use crate::registry::MessageRegistry;
 use crate::seam::{Abilities, EncodeError, Encoder, Lane};
@@ -111,6 +111,10 @@ impl Encoder for MsgpackEncoder {
             }
             Frame::Publish { alias, kind, body, retained } => {
                 self.publish(*alias, kind, (body.bytes(), *retained), lane, out)
+            }
+            Frame::Aborted(pieces) => {
+                let flow = if *pieces == Pieces::Data { Flow::Data } else { Flow::Requests };
+                Ok(control::abort(flow.fragment_id(lane), out)?)
             }
             Frame::Types(_) => Err(EncodeError::Unsupported("a table: announce it")),
             Frame::Partial | Frame::Refused(_) => {

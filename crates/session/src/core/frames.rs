@@ -1,7 +1,7 @@
 //! Frames, one by one.
 
 use moorline_protocol::{
-    Body, CloseReason, ErrorCode, Farewell, Frame, Kind, Meta, Refused, RefusedKind, Unsupported,
+    Body, CloseReason, ErrorCode, Farewell, Frame, Kind, Lane, Meta, Refused, RefusedKind,
     Violation,
 };
 
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::{Core, Delivery};
 use crate::errors::our_fault;
-use crate::incoming::{Answer, Ticket};
+use crate::incoming::{Answer, Ticket, lane_for};
 use crate::limits::{ANSWERS_BYTES_MAX, HELD_MESSAGES};
 use crate::outbox::encode_answer;
 
@@ -37,7 +37,7 @@ impl Core {
         }
         if let Some((code, text)) = self.refusal(&meta) {
             self.counters.requests_refused += 1;
-            self.answer_id(id, Answer::Fault(code, &text))?;
+            self.answer_id(id, meta.priority, Answer::Fault(code, &text))?;
             return Ok(Delivery::Nothing);
         }
         let time = meta.deadline.or(self.session.shared.limits.timeout);
@@ -45,13 +45,14 @@ impl Core {
             id,
             held_bytes: body.len() as u64,
             due: time.and_then(|time| now.checked_add(time)),
+            priority: meta.priority,
         };
         Ok(Delivery::Request { ticket, kind, meta, body })
     }
 
     /// A `rid` must be below the limit and not in use.
     //= docs/PROTOCOL.md#6
-    fn check_vacant(&mut self, id: u32) -> Result<(), CloseReason> {
+    pub(super) fn check_vacant(&mut self, id: u32) -> Result<(), CloseReason> {
         if id >= self.settings.in_flight_max {
             let rule = "a request number at or above max in flight";
             return Err(Violation::with_code(9, rule, ErrorCode::FLOW).into());
@@ -77,7 +78,7 @@ impl Core {
     /// A peer that had read its answers would not have more of them coming than it may ask for:
     /// without this, errors pile up for one that never reads.
     //= docs/PROTOCOL.md#9
-    fn check_unread(&mut self) -> Result<(), CloseReason> {
+    pub(super) fn check_unread(&mut self) -> Result<(), CloseReason> {
         let allowed = u64::from(self.settings.in_flight_max) + u64::from(self.settings.streams_max);
         if self.in_flight() >= allowed {
             self.look_again();
@@ -95,7 +96,7 @@ impl Core {
     }
 
     /// Why a request is not even looked at.
-    fn refusal(&self, meta: &Meta) -> Option<(ErrorCode, String)> {
+    pub(super) fn refusal(&self, meta: &Meta) -> Option<(ErrorCode, String)> {
         if self.draining && self.peer_obeyed {
             return Some((ErrorCode::DRAINING, "you said that nothing new follows".into()));
         }
@@ -116,15 +117,28 @@ impl Core {
         None
     }
 
-    pub(super) fn answer_id(&mut self, id: u32, answer: Answer<'_>) -> Result<(), CloseReason> {
-        let frame = answer.frame(id, self.session.shared.limits.message_max);
-        self.append_answer(&frame)
-    }
-
-    fn append_answer(&mut self, frame: &Frame<'_>) -> Result<(), CloseReason> {
-        let encoder = &*self.session.shared.encoder;
-        let count = encode_answer(encoder, frame, &mut self.answers).map_err(our_fault)?;
-        self.answers_made += count;
+    /// Ordinary answers wait for the end of the turn without a lock; those of other lanes go where
+    /// they belong at once.
+    pub(super) fn answer_id(
+        &mut self,
+        id: u32,
+        priority: Option<u8>,
+        answer: Answer<'_>,
+    ) -> Result<(), CloseReason> {
+        let shared = &*self.session.shared;
+        let (len, frame) = (answer.len(), answer.frame(id, shared.limits.message_max));
+        let lane = lane_for(priority, len);
+        let is_long = len > shared.unit_body_max;
+        if lane == Lane::Normal && !is_long {
+            let encoded = encode_answer(&*shared.encoder, &frame, lane, &mut self.answers);
+            self.answers_made += encoded.map_err(our_fault)?;
+            return Ok(());
+        }
+        let mut chain = shared.chain();
+        let count = encode_answer(&*shared.encoder, &frame, lane, &mut chain).map_err(our_fault)?;
+        let mut outbox = shared.lock();
+        outbox.link_answers((lane, is_long), &mut chain, count);
+        self.seen.look_at(&outbox);
         Ok(())
     }
 
@@ -137,7 +151,7 @@ impl Core {
         self.counters.responses += 1;
         self.calm.ended_well();
         let mut outbox = self.session.shared.lock();
-        let left = outbox.calls_left();
+        let left = outbox.requests_left();
         let waker = outbox.requests.respond(id, left, body)?;
         drop(outbox);
         self.wakers.extend(waker);
@@ -155,25 +169,30 @@ impl Core {
         self.counters.errors += 1;
         let said = (code, moorline_protocol::printable(message));
         let mut outbox = self.session.shared.lock();
-        let left = outbox.calls_left();
+        let left = outbox.requests_left();
         let waker = outbox.requests.fail(id, left, said, detail)?;
         drop(outbox);
         self.wakers.extend(waker);
         Ok(Delivery::Nothing)
     }
 
-    /// What nobody here can take part in is answered by the very same frame.
+    /// Topics of the peer are not served yet: it is told so.
     //= docs/PROTOCOL.md#6
-    pub(super) fn unsupported(
+    pub(super) fn subscribe(
         &mut self,
-        unsupported: Unsupported,
+        id: u32,
+        alias: u64,
     ) -> Result<Delivery<'static>, CloseReason> {
-        if let Unsupported::Subscription { id } = unsupported {
-            self.check_vacant(id)?;
+        self.check_vacant(id)?;
+        if alias <= self.highest_alias {
+            let rule = "SUBSCRIBE with an alias that was used before";
+            return Err(Violation::protocol(6, rule).into());
         }
+        self.highest_alias = alias;
         self.check_unread()?;
         self.counters.requests_refused += 1;
-        self.append_answer(&Frame::Unsupported(unsupported))?;
+        let text = "topics are not offered here";
+        self.answer_id(id, None, Answer::Fault(ErrorCode::UNIMPLEMENTED, text))?;
         self.calm.strain()?;
         Ok(Delivery::Nothing)
     }
@@ -192,15 +211,21 @@ impl Core {
                 } else {
                     String::new()
                 };
-                self.answer_id(id, Answer::Fault(refused.code, &text))?;
+                self.answer_id(id, None, Answer::Fault(refused.code, &text))?;
                 self.calm.strain()?;
             }
             RefusedKind::Response { id } => {
                 let mut outbox = self.session.shared.lock();
-                let left = outbox.calls_left();
+                let left = outbox.requests_left();
                 let waker = outbox.requests.refuse(id, left)?;
                 drop(outbox);
                 self.wakers.extend(waker);
+            }
+            // What the peer has taken back is no fault: its RESET says the rest.
+            RefusedKind::Data { stream } if refused.code != ErrorCode::CANCELLED => {
+                let text = format!("{} bytes, the limit is {}", refused.size, refused.limit);
+                self.session.shared.lock().stream_refused(stream, refused.code, &text)?;
+                self.calm.strain()?;
             }
             _ => {}
         }
@@ -221,6 +246,7 @@ impl Core {
                 if !shared.lock().pong_received(nonce, &mut self.wakers) {
                     return Err(Violation::protocol(8, "a pong to a ping never sent").into());
                 }
+                self.end_sample(nonce);
             }
             // An answer to what was never asked means nothing.
             Frame::GoAway { obeyed: true, .. } => self.peer_obeyed = self.draining,
@@ -234,6 +260,16 @@ impl Core {
             }
             Frame::Close { code, message } => {
                 return Err(CloseReason::ByPeer(Farewell::new(code, &message)));
+            }
+            Frame::Unsubscribe { alias } => {
+                if alias > self.highest_alias {
+                    let rule = "UNSUBSCRIBE of an alias never subscribed";
+                    return Err(Violation::protocol(6, rule).into());
+                }
+            }
+            Frame::Publish { .. } => {
+                let rule = "PUBLISH to an alias never subscribed";
+                return Err(Violation::protocol(6, rule).into());
             }
             Frame::Types(types) => shared.lock().set_types(types),
             _ => return Err(Violation::protocol(1, "a unit this session cannot take").into()),

@@ -6,12 +6,14 @@ use std::task::{Poll, Waker};
 
 use moorline_buffers::{Block, SendBuffer};
 use moorline_protocol::{
-    CloseReason, EncodeError, ErrorCode, Farewell, Frame, HandledTypes, PeerTypes,
+    CloseReason, EncodeError, ErrorCode, Farewell, Frame, HandledTypes, Lane, PeerTypes, Pieces,
 };
 
+use super::lanes::{End, Flow};
+use super::streams::{LeftRound, Owed};
 use super::{Finished, Outbox, Phase, Signals};
 use crate::errors::our_fault;
-use crate::requests::keep_waker;
+use crate::requests::{Left, Word, keep_waker};
 
 impl Outbox {
     // ---- sleeping and waking ---------------------------------------------------------------
@@ -47,18 +49,27 @@ impl Outbox {
             return false;
         }
         let farewell = self.obey || matches!(self.phase, Phase::Closing(_));
-        self.calls.front().is_some_and(|block| self.affordable(block))
-            || !self.answers.is_empty()
+        self.lanes.is_ready()
+            || self.streams.owes()
+            || self.pings.may_leave(|end| self.has_left(end))
             || self.pong.is_some()
             || self.credit_total.is_some()
-            || farewell && self.calls.is_empty()
+            || farewell && self.is_empty()
             || self.failed.is_some()
             || self.requests.has_unstamped()
-            || self.requests.has_cancels(self.calls_left)
+            || self.requests.has_cancels(self.lanes.requests_left())
     }
 
-    fn affordable(&self, block: &Block) -> bool {
-        u64::from(block.weight()) <= self.credit.available()
+    /// Whether nothing waits but control.
+    fn is_empty(&self) -> bool {
+        self.lanes.calls_len() + self.lanes.answers_len() + self.streams.queued() == 0
+    }
+
+    fn has_left(&self, &(lane, flow, end): &End) -> bool {
+        match flow {
+            Flow::Stream(stream) => self.streams.has_left(stream, end),
+            _ => self.lanes.has_left(lane, flow, end),
+        }
     }
 
     /// While a driver does its turn nobody needs to wake it.
@@ -81,12 +92,19 @@ impl Outbox {
 
     // ---- what received frames change -------------------------------------------------------
 
-    /// Links the driver's own answers, so many of them, behind those of other threads. Nothing
-    /// follows a farewell.
+    /// Links answers, so many of them, behind those of other threads; one that `is_long` comes
+    /// alone. Nothing follows a farewell.
     //= docs/PROTOCOL.md#10
-    pub(crate) fn link_answers(&mut self, answers: &mut SendBuffer, count: u64) {
+    pub(crate) fn link_answers(
+        &mut self,
+        (lane, is_long): (Lane, bool),
+        answers: &mut SendBuffer,
+        count: u64,
+    ) {
         if self.speaks() {
-            self.answers.append(answers);
+            let start = self.lanes.position(lane, Flow::Answers);
+            self.lanes.chain(lane, Flow::Answers).append(answers);
+            self.lanes.appended(lane, Flow::Answers, start, is_long);
             self.answers_unread += count;
         } else {
             answers.clear();
@@ -119,12 +137,14 @@ impl Outbox {
     }
 
     pub(crate) fn raise_credit(&mut self, total: u64) -> Result<(), CloseReason> {
-        self.credit.raise(total)
+        self.credit.raise(total)?;
+        self.lanes.unblock_calls();
+        Ok(())
     }
 
-    /// Bytes of the call lane that have left.
-    pub(crate) const fn calls_left(&self) -> u64 {
-        self.calls_left
+    /// Bytes of requests that have left, by lane.
+    pub(crate) fn requests_left(&self) -> Left {
+        self.lanes.requests_left()
     }
 
     pub(crate) fn set_types(&mut self, types: Arc<PeerTypes>) {
@@ -161,7 +181,7 @@ impl Outbox {
             return Ok(());
         }
         let frame = Frame::GoAway { code: ErrorCode(0), message: message.into(), obeyed: false };
-        self.encoder.encode(&frame, &mut self.control).map(drop)
+        self.encoder.encode(&frame, Lane::High, &mut self.control).map(drop)
     }
 
     // ---- blocks for the wire ---------------------------------------------------------------
@@ -181,61 +201,110 @@ impl Outbox {
         if let Some(block) = self.control.pop_block() {
             return Ok(Some(block));
         }
-        self.answers_next = !self.answers_next;
-        let taken = if self.answers_next {
-            self.take_answers().or_else(|| self.take_calls())
-        } else {
-            self.take_calls().or_else(|| self.take_answers())
-        };
-        if taken.is_some() {
-            return Ok(taken);
+        let Self { lanes, streams, credit, .. } = self;
+        if let Some((lane, flow, block)) = lanes.take(credit, streams) {
+            match flow {
+                Flow::Answers => self.answers_unread -= u64::from(block.weight()),
+                Flow::Requests => self.let_streams_speak(lane),
+                Flow::Posts | Flow::Stream(_) => {}
+            }
+            return Ok(Some(block));
         }
         self.render_farewell().map_err(our_fault)?;
         Ok(self.control.pop_block())
     }
 
-    fn take_answers(&mut self) -> Option<Block> {
-        let block = self.answers.pop_block()?;
-        self.answers_unread -= u64::from(block.weight());
-        Some(block)
-    }
-
-    fn take_calls(&mut self) -> Option<Block> {
-        let weight = u64::from(self.calls.front()?.weight());
-        if !self.credit.spend(weight) {
-            return None;
+    /// Streams whose OPEN has just left may speak.
+    fn let_streams_speak(&mut self, lane: Lane) {
+        if self.streams.any_opening() {
+            let left = self.lanes.requests_left()[lane as usize];
+            for stream in self.streams.opens_left(lane, left) {
+                self.lanes.stream_ready(lane, stream);
+            }
         }
-        let block = self.calls.pop_block()?;
-        self.calls_left += block.len() as u64;
-        Some(block)
     }
 
     fn render_control(&mut self) -> Result<(), EncodeError> {
-        let Self { encoder, control, requests, .. } = self;
         if let Some(total) = self.credit_total.take() {
-            encoder.encode(&Frame::Credit { stream: 0, total }, control)?;
+            self.say(&Frame::Credit { stream: 0, total })?;
         }
         if let Some(nonce) = self.pong.take() {
-            encoder.encode(&Frame::Pong { nonce }, control)?;
+            self.say(&Frame::Pong { nonce })?;
         }
+        let Self { pings, lanes, streams, .. } = self;
+        while let Some(nonce) = pings.next_to_leave(|&(lane, flow, end)| match flow {
+            Flow::Stream(stream) => streams.has_left(stream, end),
+            _ => lanes.has_left(lane, flow, end),
+        }) {
+            self.encoder.encode(&Frame::Ping { nonce }, Lane::High, &mut self.control)?;
+        }
+        self.render_streams()?;
+        self.render_cancels()
+    }
+
+    fn render_cancels(&mut self) -> Result<(), EncodeError> {
+        let Self { encoder, control, requests, lanes, .. } = self;
         let mut result = Ok(());
-        requests.cancels(self.calls_left, |id| {
-            if let Err(error) = encoder.encode(&Frame::Cancel { id }, control) {
+        requests.cancels(lanes.requests_left(), |word| {
+            let (frame, lane) = match word {
+                Word::Cancel(id) => (Frame::Cancel { id }, Lane::High),
+                // The rest of it is not sent, and the peer answers as to a CANCEL.
+                Word::Cut(lane, end) if lanes.cut_request(lane, end) => {
+                    (Frame::Aborted(Pieces::Request), lane)
+                }
+                Word::Cut(..) => return,
+            };
+            if let Err(error) = encoder.encode(&frame, lane, control) {
                 result = Err(error);
             }
         });
         result
     }
 
+    fn render_streams(&mut self) -> Result<(), EncodeError> {
+        if !self.streams.owes() {
+            return Ok(());
+        }
+        let mut owed = Vec::new();
+        self.streams.render(|word| owed.push(word));
+        for word in owed {
+            match word {
+                Owed::Credit { stream, total } => self.say(&Frame::Credit { stream, total })?,
+                Owed::Ack { stream, count } => self.say(&Frame::Ack { stream, count })?,
+                Owed::Reset { stream, left, code, text } => {
+                    self.say(&Frame::Reset { stream, code, message: Cow::Borrowed(&text) })?;
+                    self.leave_round(stream, left)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A stream is over. The rest of a long message of its never comes, which the peer has to know,
+    /// because the number of its fragments is used again.
+    pub(super) fn leave_round(&mut self, stream: u32, left: LeftRound) -> Result<(), EncodeError> {
+        let LeftRound { lane, cut } = left;
+        self.lanes.stream_gone(lane, stream, cut);
+        if cut > 0 && self.speaks() {
+            let frame = Frame::Aborted(Pieces::Data);
+            self.encoder.encode(&frame, lane, &mut self.control)?;
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, frame: &Frame<'_>) -> Result<(), EncodeError> {
+        self.encoder.encode(frame, Lane::High, &mut self.control).map(drop)
+    }
+
     /// What overtakes nothing queued before it: GOAWAY X and CLOSE.
     //= docs/PROTOCOL.md#8
     fn render_farewell(&mut self) -> Result<(), EncodeError> {
-        if !self.calls.is_empty() || !self.answers.is_empty() {
+        if !self.is_empty() {
             return Ok(());
         }
         if std::mem::take(&mut self.obey) && self.encoder.abilities().farewell {
             let frame = Frame::GoAway { code: ErrorCode(0), message: "".into(), obeyed: true };
-            self.encoder.encode(&frame, &mut self.control)?;
+            self.encoder.encode(&frame, Lane::High, &mut self.control)?;
         }
         if let Phase::Closing(farewell) = &self.phase {
             let farewell = farewell.clone();
@@ -250,8 +319,7 @@ impl Outbox {
             return Ok(());
         }
         let message = Cow::Borrowed(&*farewell.text);
-        self.encoder.encode(&Frame::Close { code: farewell.code, message }, &mut self.control)?;
-        Ok(())
+        self.say(&Frame::Close { code: farewell.code, message })
     }
 
     /// Says goodbye now: what is queued is dropped and its size returned.
@@ -259,9 +327,9 @@ impl Outbox {
         if !self.speaks() {
             return Ok(0);
         }
-        let lost = self.calls.len() + self.answers.len();
-        self.calls.clear();
-        self.answers.clear();
+        let lost = self.queued() - self.control.len();
+        self.lanes.clear();
+        self.streams.silence();
         self.answers_unread = 0;
         self.encode_close(&farewell)?;
         self.phase = Phase::Farewell(farewell);
@@ -274,15 +342,15 @@ impl Outbox {
             return;
         }
         self.phase = Phase::Closed(reason.clone());
-        self.requests.close(reason, self.calls_left, wakers);
+        self.requests.close(reason, self.lanes.requests_left(), wakers);
+        self.streams.close(reason, wakers);
         wakers.extend(self.take_waiters());
         self.pings.close(wakers);
         // A task that has ended takes no harm from being woken, and its waker is not dropped here.
         wakers.extend(self.driver.take());
         self.control.clear();
-        self.answers.clear();
+        self.lanes.clear();
         self.answers_unread = 0;
-        self.calls.clear();
         self.park();
     }
 
@@ -291,8 +359,8 @@ impl Outbox {
         self.requests.park();
         self.spare = None;
         self.control.park();
-        self.answers.park();
-        self.calls.park();
+        self.lanes.park();
+        self.streams.park();
         self.pings.park();
         self.waiters.park();
         self.finished.shrink_to_fit();

@@ -52,6 +52,8 @@ struct Both {
     calls: BTreeMap<u32, Call>,
     appended: u64,
     left: u64,
+    /// Where requests end that were answered in the middle.
+    cuts: Vec<u64>,
     now: Instant,
 }
 
@@ -62,7 +64,7 @@ impl Both {
 
     fn ask(&mut self, secs: Option<u64>, len: u64) {
         let timeout = secs.map(Duration::from_secs);
-        match self.requests.open(timeout) {
+        match self.requests.open(timeout, Lane::Normal) {
             Ok(id) => {
                 let range = (self.appended, self.appended + len);
                 self.appended = range.1;
@@ -79,7 +81,7 @@ impl Both {
     /// One that breaks a rule ends the session, but the table is the same after it.
     fn answer(&mut self, id: u32, large: bool) {
         let body = if large { LARGE } else { SMALL };
-        let result = self.requests.respond(id, self.left, Body::Borrowed(body));
+        let result = self.requests.respond(id, [self.left; 3], Body::Borrowed(body));
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.answered) else {
             assert!(result.is_err(), "nothing was asked in {id}");
             return;
@@ -90,6 +92,10 @@ impl Both {
         }
         assert!(result.is_ok());
         (call.answered, call.cancel) = (true, false);
+        // Its rest stands in the way of whatever comes next.
+        if call.range.1 > self.left {
+            self.cuts.push(call.range.1);
+        }
         if call.gone {
             self.calls.remove(&id);
         } else {
@@ -128,15 +134,28 @@ impl Both {
 
     fn cancels(&mut self) {
         let mut sent = Vec::new();
-        let ready = self.requests.has_cancels(self.left);
-        self.requests.cancels(self.left, |id| sent.push(id));
+        let ready = self.requests.has_cancels([self.left; 3]);
+        self.requests.cancels([self.left; 3], |word| sent.push(word));
         sent.sort_unstable();
-        let due = |call: &Call| call.cancel && call.range.1 <= self.left;
-        let expected: Vec<_> =
-            self.calls.iter().filter(|(_, call)| due(call)).map(|(id, _)| *id).collect();
+        let due = self.calls.iter().filter(|(_, call)| call.cancel && call.range.0 < self.left);
+        let mut expected: Vec<_> = due
+            .map(|(id, call)| match call.range.1 <= self.left {
+                true => Word::Cancel(*id),
+                false => Word::Cut(Lane::Normal, call.range.1),
+            })
+            .chain(self.cuts.drain(..).map(|end| Word::Cut(Lane::Normal, end)))
+            .collect();
+        expected.sort_unstable();
         assert_eq!((ready, &sent), (!expected.is_empty(), &expected));
-        for id in sent {
-            self.calls.get_mut(&id).expect("it was cancelled").cancel = false;
+        let left = self.left;
+        self.calls
+            .values_mut()
+            .filter(|call| call.range.0 < left)
+            .for_each(|call| call.cancel = false);
+        for word in sent {
+            if let Word::Cut(_, end) = word {
+                self.left = self.left.max(end);
+            }
         }
     }
 
@@ -171,6 +190,7 @@ proptest! {
             calls: BTreeMap::new(),
             appended: 0,
             left: 0,
+            cuts: Vec::new(),
             now: Instant::now(),
         };
         for event in events {
@@ -190,7 +210,7 @@ proptest! {
         }
         // The end: who still waits hears of it, once, and whether it may have run.
         let (left, mut wakers) = (both.left, Vec::new());
-        both.requests.close(&CloseReason::Truncated, left, &mut wakers);
+        both.requests.close(&CloseReason::Truncated, [left; 3], &mut wakers);
         for id in both.waiting() {
             let polled = both.requests.poll(id, &mut None, Vec::new);
             let call = &both.calls[&id];

@@ -18,13 +18,13 @@ use moorline_buffers::{BlockPool, BlockPoolConfig, RecvBuffer, RecvPool, SendBuf
 use moorline_noise::{Identity, Peer, Peers, Provider, PublicKey, Refusal, Suites};
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{
-    Admission, CloseReason, Ending, ErrorCode, Farewell, Format, Frame, HandledTypes, Kind, Local,
-    MessageIndex, MessageRegistry, Opened, Protocol, ProtocolFactory, Settings, Step,
-    register_message,
+    Admission, CloseReason, Ending, ErrorCode, Farewell, Format, Frame, HandledTypes, Kind, Lane,
+    Local, MessageIndex, MessageRegistry, Opened, Opening, Protocol, ProtocolFactory, Settings,
+    Step, register_message,
 };
 use moorline_session::{
-    Answer, Core, Delivery, Direction, EndPhase, Hub, SessionParts, SessionRef, SessionWriter,
-    Ticket,
+    Answer, Core, Delivery, Direction, EndPhase, Hub, IncomingStream, SessionParts, SessionRef,
+    SessionWriter, Ticket,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,12 @@ pub(crate) struct Echo(pub(crate) u64, pub(crate) Vec<u8>);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sorry(pub(crate) u64);
 
+/// What opens a stream of notes up and numbers down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Range(pub(crate) u64);
+
 register_message!(Note as "test.Note");
+register_message!(stream Range as "test.Range": Note => u64);
 register_message!(Echo as "test.Echo" => Echo, Sorry);
 
 impl std::fmt::Display for Sorry {
@@ -225,6 +230,7 @@ pub(crate) fn carry(from: &mut SendBuffer, to: &mut RecvBuffer) -> usize {
 }
 
 type OnRequest = Box<dyn FnMut(&mut Core, Ticket, &[u8]) -> Result<(), CloseReason>>;
+type OnOpen = Box<dyn FnMut(IncomingStream, &[u8])>;
 type OnPost = Box<dyn FnMut(&[u8])>;
 
 /// A session and its driver.
@@ -236,6 +242,7 @@ pub(crate) struct Side {
     pub(crate) writer: SessionWriter,
     pub(crate) on_request: OnRequest,
     pub(crate) on_post: OnPost,
+    pub(crate) on_open: OnOpen,
     /// The kernel takes nothing.
     pub(crate) blocked: bool,
     pub(crate) ended: Option<CloseReason>,
@@ -262,7 +269,7 @@ impl Side {
             blocks: link.local.blocks.clone(),
             handled: everything(&link.local),
             outbox_bytes,
-            message_max: settings.message_max,
+            settings,
         };
         let session = hub.open(parts).unwrap();
         let core = Core::new(session.clone(), settings);
@@ -274,6 +281,7 @@ impl Side {
             hub,
             on_request: Box::new(|core, ticket, body| core.answer(ticket, Answer::Good(body))),
             on_post: Box::new(|_| {}),
+            on_open: Box::new(|stream, _| drop(stream)),
             blocked: false,
             ended: None,
             drains: false,
@@ -302,7 +310,7 @@ impl Side {
     }
 
     fn turn(&mut self, now: Instant) -> Result<(), CloseReason> {
-        let Self { link, core, on_request, on_post, .. } = self;
+        let Self { link, core, on_request, on_post, on_open, .. } = self;
         let core = core.as_mut().expect("an ended session takes no turns");
         core.begin_turn(now);
         let signals = core.take_signals();
@@ -319,6 +327,10 @@ impl Side {
                 Delivery::Nothing | Delivery::PeerDrains => {}
                 Delivery::Post { body, .. } => on_post(body.bytes()),
                 Delivery::Request { ticket, body, .. } => on_request(core, ticket, body.bytes())?,
+                Delivery::Open { stream, opening, .. } => match opening {
+                    Opening::Typed { body, .. } => on_open(stream, body.bytes()),
+                    Opening::Raw { name } => on_open(stream, name.as_bytes()),
+                },
             }
         }
         core.end_turn();
@@ -478,7 +490,7 @@ impl Script {
         let opened = self.link.opened.as_ref().unwrap();
         let mut chain = SendBuffer::with_block_max(&self.link.local.blocks, opened.block_max);
         for frame in frames {
-            opened.encoder.encode(frame, &mut chain).unwrap();
+            opened.encoder.encode(frame, Lane::Normal, &mut chain).unwrap();
         }
         self.link.seal(chain);
         carry(&mut self.link.wire, &mut self.side.link.input);
@@ -513,7 +525,13 @@ pub(crate) fn told(frame: &Frame<'_>) -> String {
         Frame::Response { id, body } => format!("response {id} {}", body.len()),
         Frame::Error { id, code, .. } => format!("error {id} {}", code.0),
         Frame::Cancel { id } => format!("cancel {id}"),
-        Frame::Credit { total, .. } => format!("credit {total}"),
+        Frame::Credit { stream: 0, total } => format!("credit {total}"),
+        Frame::Credit { stream, total } => format!("credit {stream} {total}"),
+        Frame::Open { stream, credit, .. } => format!("open {stream} {credit}"),
+        Frame::Data { stream, body, .. } => format!("data {stream} {}", body.len()),
+        Frame::End { stream, trailer } => format!("end {stream} {}", trailer.len()),
+        Frame::Reset { stream, code, .. } => format!("reset {stream} {}", code.0),
+        Frame::Ack { stream, count } => format!("ack {stream} {count}"),
         Frame::Ping { nonce } => format!("ping {nonce}"),
         Frame::Pong { nonce } => format!("pong {nonce}"),
         Frame::GoAway { obeyed: false, .. } => "goaway".into(),

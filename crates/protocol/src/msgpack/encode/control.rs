@@ -31,6 +31,12 @@ pub(super) fn append(frame: &Frame<'_>, out: &mut SendBuffer) -> Result<u64, Poo
     }
 }
 
+//= docs/PROTOCOL.md#8
+/// The rest of a message in pieces never comes.
+pub(super) fn abort(fid: u8, out: &mut SendBuffer) -> Result<u64, PoolExhausted> {
+    numbers(Op::FragAbort, &[fid.into()], out)
+}
+
 fn numbers(op: Op, values: &[u64], out: &mut SendBuffer) -> Result<u64, PoolExhausted> {
     let mut payload = [0; 2 * UINT_LEN_MAX];
     let mut put = Put::new(&mut payload);
