@@ -64,13 +64,14 @@ pub use moorline_protocol::{
     register_protocol,
 };
 pub use moorline_service::{
-    Acceptor, Address, Context, Error, FirstContact, Identity, KeyFileError, KnownPeers, Peers,
-    Result, Service, ServiceBuilder, Unhandled, transport,
+    Acceptor, Address, ByteStream, Context, Error, FirstContact, Identity, KeyFileError,
+    KnownPeers, Peers, Result, Service, ServiceBuilder, Unhandled, transport,
 };
 pub use moorline_session::{
     AcceptFailed, Call, CallError, CloseSubscription, ConnectFailed, Direction, Executed, Failure,
-    NewSession, PostDropped, SendError, SessionClosed, SessionEnd, SessionId, SessionRef,
-    SessionStatus, Subscription, SystemMessage, Topic, group, topic,
+    NewSession, PostDropped, RawStream, SendError, SessionClosed, SessionEnd, SessionId,
+    SessionRef, SessionStatus, Stream, StreamError, StreamReceiver, StreamSender, Subscription,
+    SystemMessage, Topic, group, topic,
 };
 
 /// What messages look like, in a file that is committed beside them: a change that breaks peers turns

@@ -69,7 +69,7 @@ impl Fresh {
             blocks: local.blocks.clone(),
             handled: self.handled,
             outbox_bytes: inner.outbox_bytes,
-            message_max: local.settings.message_max,
+            settings: local.settings,
         };
         let session = inner.hub.open(parts)?;
         if self.direction == Direction::Accepted {

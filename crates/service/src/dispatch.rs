@@ -1,7 +1,11 @@
 //! A delivered message to its handler, and the answer back.
 
-use moorline_protocol::{Body, CloseReason, ErrorCode, Kind};
-use moorline_session::{Answer, Core, Delivery, Ticket, with_scratch};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use moorline_protocol::{Body, CloseReason, ErrorCode, Kind, Opening};
+use moorline_session::{Answer, Core, Delivery, IncomingStream, Ticket, with_scratch};
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::context::Context;
 use crate::handler::{Reply, Undecodable};
@@ -12,6 +16,7 @@ pub(crate) fn dispatch(
     core: &mut Core,
     table: &HandlerTable,
     cx: &mut Context,
+    streams: &mut Option<JoinSet<()>>,
     delivery: Delivery<'_>,
 ) -> Result<(), CloseReason> {
     match delivery {
@@ -23,6 +28,10 @@ pub(crate) fn dispatch(
         Delivery::Request { ticket, kind, body, .. } => {
             cx.due = ticket.due();
             request(core, table, cx, ticket, kind, &body)
+        }
+        Delivery::Open { stream, opening, .. } => {
+            cx.due = None;
+            open(core, table, cx, stream, &opening, streams)
         }
     }
 }
@@ -84,6 +93,36 @@ fn request(
     })
 }
 
+/// A stream gets a task of its own, which ends with the session at the latest.
+fn open(
+    core: &mut Core,
+    table: &HandlerTable,
+    cx: &Context,
+    stream: IncomingStream,
+    opening: &Opening<'_>,
+    streams: &mut Option<JoinSet<()>>,
+) -> Result<(), CloseReason> {
+    let call = AssertUnwindSafe(|| match opening {
+        Opening::Typed { kind, body } => match table.stream(*kind) {
+            Some(handler) => handler.open(cx, body.bytes(), stream).map(Some),
+            None => Ok(None),
+        },
+        Opening::Raw { name } => Ok(table.raw(name).map(|handler| handler.open(cx, stream))),
+    });
+    match catch_unwind(call) {
+        Ok(Ok(Some(work))) => {
+            // Those that have ended make room for this one.
+            let streams = streams.get_or_insert_default();
+            while streams.try_join_next().is_some() {}
+            streams.spawn(work.instrument(tracing::Span::current()));
+            Ok(())
+        }
+        Ok(Err(Undecodable)) => core.fault_of_peer(),
+        // Nobody takes it, or its handler panicked: the stream was dropped, and so rejected.
+        Ok(Ok(None)) | Err(_) => Ok(()),
+    }
+}
+
 fn refuse(core: &mut Core, ticket: Ticket) -> Result<(), CloseReason> {
     core.answer(
         ticket,
@@ -108,7 +147,7 @@ fn unhandled(
         Kind::Unknown { hash, .. } => (None, hash),
     };
     let message = Unhandled { name, hash, is_request, body };
-    let call = std::panic::AssertUnwindSafe(|| handler(cx, &message));
+    let call = AssertUnwindSafe(|| handler(cx, &message));
     // What a panic costs is this message: the session goes on.
-    Ok(Some(std::panic::catch_unwind(call).unwrap_or(None)))
+    Ok(Some(catch_unwind(call).unwrap_or(None)))
 }

@@ -19,6 +19,7 @@ use moorline_buffers::SendBuffer;
 use moorline_protocol::limits::KEY_AGE_MAX;
 use moorline_protocol::{CloseReason, ErrorCode, Farewell, Step};
 use moorline_session::{Core, EndPhase};
+use tokio::task::JoinSet;
 
 use crate::context::Context;
 use crate::dispatch::dispatch;
@@ -39,6 +40,8 @@ pub(crate) struct Driver {
     table: Arc<HandlerTable>,
     table_version: u64,
     cx: Context,
+    /// Handlers of the peer's streams: dropped with the driver, they are stopped.
+    streams: Option<JoinSet<()>>,
     timer: Timer,
     /// Only a handshake writes here; an open protocol leaves it alone.
     unused: SendBuffer,
@@ -87,6 +90,7 @@ impl Driver {
             table: handlers.snapshot(),
             handlers,
             cx,
+            streams: None,
             timer: Timer::default(),
             unused,
             left_over: true,
@@ -199,7 +203,7 @@ impl Driver {
         while let Step::Frame(frame, cost) = Intake::next(buffer, protocol, now, &mut self.unused)?
         {
             let delivery = self.core.handle_frame(now, frame, cost)?;
-            dispatch(&mut self.core, &self.table, &mut self.cx, delivery)?;
+            dispatch(&mut self.core, &self.table, &mut self.cx, &mut self.streams, delivery)?;
             if self.core.answers_len() >= EARLY_FLUSH_ANSWERS {
                 self.core.end_turn();
                 self.writer.pump()?;
@@ -298,6 +302,10 @@ impl Driver {
             self.core.park();
             self.writer.park();
             self.timer.park();
+            self.streams.take_if(|streams| {
+                while streams.try_join_next().is_some() {}
+                streams.is_empty()
+            });
         }
         Ok(true)
     }

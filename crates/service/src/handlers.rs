@@ -1,5 +1,7 @@
 //! Which handler takes which message.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,6 +9,7 @@ use moorline_protocol::{HandledTypes, Kind, MessageIndex};
 
 use crate::context::Context;
 use crate::handler::{PostHandler, RequestHandler};
+use crate::stream_handler::{RawHandler, StreamHandler};
 
 /// A message that no other handler takes.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Handlers {
 pub(crate) struct HandlerTable {
     posts: Vec<Option<Arc<dyn PostHandler>>>,
     requests: Vec<Option<Arc<dyn RequestHandler>>>,
+    streams: Vec<Option<Arc<dyn StreamHandler>>>,
+    raw: BTreeMap<Box<str>, Arc<dyn RawHandler>>,
     pub(crate) default: Option<DefaultHandler>,
     pub(crate) handled: HandledTypes,
 }
@@ -48,6 +53,14 @@ impl HandlerTable {
 
     pub(crate) fn request(&self, kind: Kind) -> Option<&Arc<dyn RequestHandler>> {
         entry(&self.requests, kind)
+    }
+
+    pub(crate) fn stream(&self, kind: Kind) -> Option<&Arc<dyn StreamHandler>> {
+        entry(&self.streams, kind)
+    }
+
+    pub(crate) fn raw(&self, name: &str) -> Option<&Arc<dyn RawHandler>> {
+        self.raw.get(name)
     }
 }
 
@@ -85,6 +98,25 @@ impl Handlers {
         self.change(|table| {
             table.handled.insert(index);
             put(&mut table.requests, index, handler)
+        })
+    }
+
+    /// `false` if there was one already; it stays.
+    pub(crate) fn add_stream(&self, index: MessageIndex, handler: Arc<dyn StreamHandler>) -> bool {
+        self.change(|table| {
+            table.handled.insert(index);
+            put(&mut table.streams, index, handler)
+        })
+    }
+
+    /// `false` if there was one already; it stays.
+    pub(crate) fn add_raw(&self, name: &str, handler: Arc<dyn RawHandler>) -> bool {
+        self.change(|table| match table.raw.entry(name.into()) {
+            Entry::Vacant(place) => {
+                place.insert(handler);
+                true
+            }
+            Entry::Occupied(_) => false,
         })
     }
 

@@ -9,16 +9,18 @@ use moorline_buffers::PoolStats;
 use moorline_noise::{Provider, PublicKey};
 use moorline_protocol::{
     Local, Message, MessageFamily, ProtocolFactory, ProtocolRegistry, RegistryError, Request,
+    StreamMessage,
 };
 use moorline_session::{
-    CloseSubscription, Failure, Hub, SessionEnd, SessionId, SessionRef, Signals, Subscription,
-    SystemEvent, Topic,
+    CloseSubscription, Failure, Hub, SessionEnd, SessionId, SessionRef, Signals, Stream,
+    Subscription, SystemEvent, Topic,
 };
 use serde::de::DeserializeOwned;
 
 use crate::acceptor::{self, Acceptor};
 use crate::address::Address;
 use crate::builder::ServiceBuilder;
+use crate::byte_stream::ByteStream;
 use crate::connector;
 use crate::context::Context;
 use crate::doorway::Doorway;
@@ -30,6 +32,7 @@ use crate::known_peers::KnownPeers;
 use crate::limits::CUT_WAIT;
 use crate::peers::Peers;
 use crate::revocation::Guests;
+use crate::stream_handler::{HandleRaw, HandleStream, StreamHandler};
 use crate::tasks::Tasks;
 use crate::transport::{Transport, TransportRegistry};
 
@@ -175,6 +178,34 @@ impl Service {
         self.register::<Q>(|handlers, index| handlers.add_request(index, handler));
     }
 
+    /// Takes streams that a message of type `S` opens: `handler` gets the message and the stream, in a
+    /// task of its own. To turn a stream down, it resets it with a code and a text.
+    ///
+    /// What it sends is `S::Down`, what it receives `S::Up`. A handler that ends without
+    /// [`finish`](Stream::finish) has not sent everything: the peer sees an error. When the session
+    /// ends its future is dropped where it waits.
+    pub fn handle_stream<S, F, Fut>(&self, handler: F)
+    where
+        S: StreamMessage + DeserializeOwned + 'static,
+        F: Fn(Context, S, Stream<S::Down, S::Up>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let handler: Arc<dyn StreamHandler> = Arc::new(HandleStream::<S, F>::new(handler));
+        self.register::<S>(|handlers, index| handlers.add_stream(index, handler));
+    }
+
+    /// Takes streams of bytes that are opened under `name`, as [`handle_stream`](Self::handle_stream)
+    /// takes typed ones.
+    pub fn handle_raw<F, Fut>(&self, name: &'static str, handler: F)
+    where
+        F: Fn(Context, ByteStream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        if !self.inner.handlers.add_raw(name, Arc::new(HandleRaw(handler))) {
+            self.note(Mistake::Duplicate(name));
+        }
+    }
+
     /// Takes what no other handler takes. What it returns answers a request as an encoded value;
     /// `None` answers UNIMPLEMENTED. With it, the peer is not told what is handled.
     pub fn default_handler<F>(&self, handler: F)
@@ -194,6 +225,10 @@ impl Service {
             Ok(_) => Mistake::Duplicate(M::registration().name()),
             Err(error) => Mistake::Registry(error),
         };
+        self.note(mistake);
+    }
+
+    fn note(&self, mistake: Mistake) {
         let mut first = self.inner.mistake.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(mistake);
     }

@@ -132,7 +132,7 @@ impl RawPeer {
         let opened = self.opened.as_ref().expect("the session is open");
         let mut chain = SendBuffer::with_block_max(&self.local.blocks, opened.block_max);
         for frame in frames {
-            opened.encoder.encode(frame, &mut chain).unwrap();
+            opened.encoder.encode(frame, moorline_protocol::Lane::Normal, &mut chain).unwrap();
         }
         chain
     }
