@@ -10,6 +10,7 @@ use moorline_protocol::{
 };
 
 use super::lanes::{End, Flow};
+use super::on_stream::OPENS;
 use super::streams::{LeftRound, Owed};
 use super::{Finished, Outbox, Phase, Signals};
 use crate::errors::our_fault;
@@ -205,8 +206,8 @@ impl Outbox {
         if let Some((lane, flow, block)) = lanes.take(credit, streams) {
             match flow {
                 Flow::Answers => self.answers_unread -= u64::from(block.weight()),
-                Flow::Requests => self.let_streams_speak(lane),
-                Flow::Posts | Flow::Stream(_) => {}
+                Flow::Requests if lane == OPENS => self.let_streams_speak(),
+                Flow::Posts | Flow::Requests | Flow::Stream(_) => {}
             }
             return Ok(Some(block));
         }
@@ -215,10 +216,10 @@ impl Outbox {
     }
 
     /// Streams whose OPEN has just left may speak.
-    fn let_streams_speak(&mut self, lane: Lane) {
+    fn let_streams_speak(&mut self) {
         if self.streams.any_opening() {
-            let left = self.lanes.requests_left()[lane as usize];
-            for stream in self.streams.opens_left(lane, left) {
+            let left = self.lanes.requests_left()[OPENS as usize];
+            for (lane, stream) in self.streams.opens_left(left) {
                 self.lanes.stream_ready(lane, stream);
             }
         }

@@ -11,6 +11,11 @@ use super::lanes::Flow;
 use super::streams::Verdict;
 use crate::errors::{SendError, StreamError, our_fault};
 
+/// The lane of every OPEN, whatever that of its stream: they must leave in the order of their
+/// numbers.
+//= docs/PROTOCOL.md#6
+pub(super) const OPENS: Lane = Lane::High;
+
 /// An OPEN of ours.
 pub(crate) struct NewStream<'a> {
     pub(crate) lane: Lane,
@@ -56,10 +61,10 @@ impl Outbox {
         };
         let credit = self.streams.receive_window();
         let frame = Frame::Open { stream, opening, credit, meta };
-        let start = self.lanes.position(lane, Flow::Requests);
-        self.encoder.encode(&frame, lane, self.lanes.chain(lane, Flow::Requests))?;
-        self.lanes.appended(lane, Flow::Requests, start, false);
-        let opens_at = self.lanes.position(lane, Flow::Requests);
+        let start = self.lanes.position(OPENS, Flow::Requests);
+        self.encoder.encode(&frame, OPENS, self.lanes.chain(OPENS, Flow::Requests))?;
+        self.lanes.appended(OPENS, Flow::Requests, start, false);
+        let opens_at = self.lanes.position(OPENS, Flow::Requests);
         self.streams.opened_by_us(stream, lane, opens_at);
         Ok(stream)
     }

@@ -60,7 +60,7 @@ struct Stream {
     // Sending.
     queue: Queue,
     credit: SendCredit,
-    /// Its OPEN ends here among the requests of its lane, and has not left.
+    /// Its OPEN ends here among the requests of the lane of OPENs, and has not left.
     opens_at: Option<u64>,
     sent: u64,
     acked: u64,

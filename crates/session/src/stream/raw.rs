@@ -129,6 +129,9 @@ impl RawStream {
 
 impl Drop for RawStream {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.handle.reset(ErrorCode::INTERNAL, "the handler panicked");
+        }
         self.handle.gone(|outbox| {
             outbox.sender_gone(self.handle.id);
             outbox.receiver_gone(self.handle.id);

@@ -11,7 +11,7 @@ impl Streams {
         Ok(self.next_own)
     }
 
-    /// Its OPEN is queued and ends at `opens_at` among the requests of its lane.
+    /// Its OPEN is queued and ends at `opens_at` among the requests of the lane of OPENs.
     pub(crate) fn opened_by_us(&mut self, id: u32, lane: Lane, opens_at: u64) {
         self.next_own += 2;
         self.own += 1;

@@ -3,16 +3,16 @@
 use super::*;
 
 impl Streams {
-    /// Requests of a lane have left up to `left`: of the streams whose OPEN was among them, those
-    /// that want into the round.
-    pub(crate) fn opens_left(&mut self, lane: Lane, left: u64) -> Vec<u32> {
+    /// Requests of the lane of OPENs have left up to `left`: of the streams whose OPEN was among
+    /// them, those that want into the round of their own lane.
+    pub(crate) fn opens_left(&mut self, left: u64) -> Vec<(Lane, u32)> {
         let mut ready = Vec::new();
         for (id, stream) in &mut self.open {
-            if stream.lane == lane && stream.opens_at.is_some_and(|at| at <= left) {
+            if stream.opens_at.is_some_and(|at| at <= left) {
                 stream.opens_at = None;
                 stream.queue.state = FlowState::Empty;
                 if stream.wants_in() {
-                    ready.push(*id);
+                    ready.push((stream.lane, *id));
                 }
             }
         }
