@@ -11,7 +11,8 @@
 //!
 //! Ids that are unique over time and a [table](SessionTable) of live sessions; cheap
 //! [handles](SessionRef); an outbox that never blocks and never drops in silence; requests in
-//! flight, each of which ends exactly once and says whether it may have run; credit; who wants to
+//! flight, each of which ends exactly once and says whether it may have run; [streams](Stream);
+//! credit; who wants to
 //! hear of an end ([`CloseSubscription`]) or of anything that happens to sessions ([`Topic`]).
 //!
 //! # What it must never know
@@ -25,8 +26,9 @@
 //!
 //! [`SessionRef`] is what an application holds, [`Core`] what the driver of a connection owns,
 //! [`SessionWriter`] what whoever writes takes blocks from, [`Hub`] what all sessions of a process
-//! share. Inside, a message goes through `session_ref.rs` and `outbox.rs`, a received frame through
-//! `core.rs` and `core/frames.rs`. All numbers stand in [`limits`].
+//! share. Inside, a message goes through `session_ref.rs` and `outbox.rs`, which `outbox/lanes.rs`
+//! empties; a received frame goes through `core.rs` and `core/frames.rs`, one of a stream through
+//! `core/streams.rs` and `outbox/streams.rs`. All numbers stand in [`limits`].
 //!
 //! # The loop
 //!
@@ -163,6 +165,9 @@
 //!   it or going away. A CANCEL is a mark on the slot, so it cannot hit the next call in it; an
 //!   answer to what has not left yet is a lie, and ends the session.
 //! * **Nothing follows a farewell**, whoever appends: the outbox knows its phase and every lane asks.
+//! * **Flows take turns.** Posts, requests, answers and each stream are queues of their own within three
+//!   lanes, so that nothing short waits behind anything long; whatever wins, blocks leave whole.
+//! * **A stream dropped unfinished is reset**: half of something is never taken for all of it.
 //! * **Control replies are level-triggered**: of credit and pongs only the youngest is kept. Answers
 //!   are counted until they leave, so errors cannot pile up for a peer that never reads.
 //! * **Ids walk all 2^32 numbers in a large odd stride**, the table is a power of two: a lookup is one

@@ -510,11 +510,13 @@ fn opening_and_resetting_in_a_hurry_ends_the_session() {
 }
 
 #[test]
-fn a_body_that_is_no_value_of_the_type_is_told_and_the_next_one_is_read() {
+fn a_body_that_is_no_value_of_the_type_resets_the_stream() {
     let (mut script, kept) = keeping();
     let good = encoded(&note(5, 1));
     script.say(&[open(2), data(2, b"\xa3abc"), data(2, &good)]);
     let mut kept = kept.lock().unwrap();
     assert_eq!(now(kept[0].recv()).unwrap(), Err(StreamError::Decode));
-    assert_eq!(now(kept[0].recv()).unwrap().unwrap(), Some(note(5, 1)));
+    script.settle();
+    assert_eq!(script.heard, [format!("reset 2 {}", ErrorCode::DECODE.0)]);
+    assert_eq!(now(kept[0].recv()).unwrap().unwrap(), Some(note(5, 1)), "it had come");
 }

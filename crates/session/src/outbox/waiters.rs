@@ -9,7 +9,7 @@ use crate::requests::keep_waker;
 /// What a sender waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// The call lane is at most half full.
+    /// At most half of what may be queued is.
     Bytes,
     /// That, and a slot for a request.
     BytesAndSlot,

@@ -193,6 +193,15 @@ impl Handle {
         polled
     }
 
+    /// A peer that sends what it should not is told, and may send no more of it.
+    //= docs/PROTOCOL.md#9
+    fn conclude<T, E>(&self, decoded: Result<T, E>) -> Result<T, StreamError> {
+        decoded.map_err(|_| {
+            self.reset(ErrorCode::DECODE, "a message is not of the type of the stream");
+            StreamError::Decode
+        })
+    }
+
     pub(super) fn gone(&self, gone: impl FnOnce(&mut crate::outbox::Outbox)) {
         let _ = self.shared.append(|outbox| {
             gone(outbox);
@@ -219,7 +228,8 @@ impl<T: DeserializeOwned> StreamReceiver<T> {
     ///
     /// # Errors
     /// The stream was reset or its session has ended; what came before has been received by then.
-    /// [`StreamError::Decode`] for one message that is not of type `T`: those behind it still come.
+    /// [`StreamError::Decode`] for a message that is not of type `T`: the stream is reset with
+    /// [`ErrorCode::DECODE`]; what had come behind it is still received.
     ///
     /// # Cancel safety
     /// No message is lost.
@@ -237,13 +247,10 @@ impl<T: DeserializeOwned> StreamReceiver<T> {
                 None => return Ok(None),
                 Some(Taken::Copied) => &scratch,
                 Some(Taken::Whole(buffer)) => {
-                    return format
-                        .decode(buffer.readable())
-                        .map(Some)
-                        .map_err(|_| StreamError::Decode);
+                    return self.handle.conclude(format.decode(buffer.readable()).map(Some));
                 }
             };
-            format.decode(bytes).map(Some).map_err(|_| StreamError::Decode)
+            self.handle.conclude(format.decode(bytes).map(Some))
         });
         keep_scratch(scratch);
         decoded
