@@ -180,8 +180,9 @@ impl Outbox {
             return Err(SendError::NotHandledByPeer(name));
         }
         let queued = self.lanes.calls_len();
-        // One message always fits, however large: otherwise it could never be sent.
-        if queued > 0 && queued.saturating_add(size) > self.bytes_max {
+        // Who was told that there is room is not refused, however large the message: otherwise one
+        // above half of the outbox could wait for ever, or turn in circles.
+        if queued > self.bytes_max / 2 && queued.saturating_add(size) > self.bytes_max {
             return Err(SendError::Full { queued, limit: self.bytes_max });
         }
         Ok(())

@@ -127,6 +127,21 @@ fn a_message_above_the_outbox_limit_is_taken_alone() {
 }
 
 #[test]
+fn whoever_was_told_of_room_is_not_refused() {
+    let mut pair = Pair::with(Settings::default(), 3_000);
+    pair.settle();
+    pair.a.session.send(&note(1, 1_200)).unwrap();
+    Task::start({
+        let session = pair.a.session.clone();
+        async move { session.room().await }
+    })
+    .done();
+    // Above half of the outbox, and above what is left of it.
+    pair.a.session.send(&note(2, 2_500)).unwrap();
+    assert!(matches!(pair.a.session.send(&note(3, 1)), Err(SendError::Full { .. })));
+}
+
+#[test]
 fn no_more_requests_are_in_flight_than_the_peer_allows() {
     let mut pair = Pair::with(Settings { in_flight_max: 16, ..Settings::default() }, 1 << 20);
     let kept = defer_all(&mut pair);
