@@ -25,6 +25,12 @@ pub(super) const LAYERS: &[Layer] = &[
         sees: &["moorline-buffers", "moorline-protocol"],
         below_service: true,
     },
+    // Nobody sees it: a test kit is a dev-dependency.
+    Layer {
+        of: "moorline-sim",
+        sees: &["moorline-buffers", "moorline-noise", "moorline-protocol", "moorline-session"],
+        below_service: true,
+    },
     Layer {
         of: "moorline-service",
         sees: &["moorline-buffers", "moorline-noise", "moorline-protocol", "moorline-session"],
@@ -88,6 +94,11 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_test_kit_is_shipped_with_nothing() {
+        assert!(LAYERS.iter().all(|layer| !layer.sees.contains(&"moorline-sim")));
     }
 
     #[test]
