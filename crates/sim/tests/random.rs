@@ -18,6 +18,8 @@
 
 #[path = "random/ledger.rs"]
 mod ledger;
+#[path = "random/streams.rs"]
+mod streams;
 mod support;
 #[path = "random/workload.rs"]
 mod workload;

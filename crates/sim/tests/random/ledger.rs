@@ -24,6 +24,8 @@ pub(crate) struct Ledger {
     pub(crate) boots: [u32; 2],
     /// Tasks that wait for room, or behind a barrier.
     waiting: usize,
+    /// Streams that came to their end with nothing missing.
+    streams: u64,
 }
 
 pub(crate) type Shared = Rc<RefCell<Ledger>>;
@@ -118,6 +120,10 @@ impl Ledger {
         }
     }
 
+    pub(crate) fn stream_done(&mut self) {
+        self.streams += 1;
+    }
+
     // ---- requests --------------------------------------------------------------------------
 
     pub(crate) fn ask(&mut self) -> u64 {
@@ -176,6 +182,7 @@ impl Ledger {
             ends(|end| end == End::Failed(Executed::Maybe)),
             ends(|end| end == End::Failed(Executed::Yes)),
             ends(|end| end == End::Dropped),
+            self.streams,
         ])
     }
 
@@ -187,7 +194,7 @@ impl Ledger {
 
 /// How often what happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Totals([u64; 7]);
+pub(crate) struct Totals([u64; 8]);
 
 impl Totals {
     pub(crate) fn add(&mut self, other: &Self) {
@@ -202,11 +209,11 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [accepted, heard, answered, no, maybe, yes, dropped] = self.0;
+        let [accepted, heard, answered, no, maybe, yes, dropped, streams] = self.0;
         write!(
             f,
             "{heard} of {accepted} posts heard; requests: {answered} answered, {no} certainly not \
-             run, {maybe} perhaps, {yes} failed, {dropped} dropped"
+             run, {maybe} perhaps, {yes} failed, {dropped} dropped; {streams} streams to the end"
         )
     }
 }

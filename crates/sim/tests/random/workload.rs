@@ -8,7 +8,8 @@ use moorline_session::{SendError, SessionRef, Signals};
 use moorline_sim::{Context, Dice, Endpoint, Link, Pair, Side, Summary, Task};
 
 use crate::ledger::{Asked, Key, Shared, Totals, Waiting};
-use crate::support::{Echo, Slow, Sorry, Word};
+use crate::streams::{Plan, answer, feed};
+use crate::support::{Echo, Feed, Slow, Sorry, Word};
 
 /// Of so many seeds one is sealed: it costs ten times as much, and what is sealed is not what
 /// these tests are about.
@@ -25,6 +26,8 @@ pub(crate) struct Workload {
     tasks: Vec<Task<()>>,
     /// Whether a connection is being made.
     dialing: Option<Task<bool>>,
+    /// Of all streams: see the test of urgent streams in `kit.rs`.
+    priority: u8,
 }
 
 impl Workload {
@@ -40,12 +43,13 @@ impl Workload {
             let outbox = *dice.pick(&[3_000, 20_000, 1 << 20]);
             pair = pair.settings(side, some_settings(&mut dice)).outbox_bytes(side, outbox);
         }
+        let priority = *dice.pick(&[0, 4, 4, 7]);
         let ledger = Shared::default();
         for side in Side::BOTH {
             let ledger = Rc::clone(&ledger);
             pair.program(side, move |endpoint| program(endpoint, side, &ledger));
         }
-        Self { pair, dice, calm, ledger, tasks: Vec::new(), dialing: None }
+        Self { pair, dice, calm, ledger, tasks: Vec::new(), dialing: None, priority }
     }
 
     /// One of all the things that can be done.
@@ -61,6 +65,7 @@ impl Workload {
             45..48 => self.ask(side, &session, 30_000),
             48..56 => self.ask_slowly(side, &session),
             56..60 => self.cancel(),
+            78..82 => self.open(side, session),
             60..64 => self.post_patiently(side, key, session),
             64..68 => self.barrier(side, key, session),
             68 => {
@@ -70,7 +75,7 @@ impl Workload {
             69 => session.signal(Signals { drain: true, ..Signals::default() }),
             70 => self.dial(side),
             71..78 if !self.calm => self.disturb(side),
-            78..82 => self.pair.settle(),
+            82..86 => self.pair.settle(),
             _ => self.pass_time(),
         }
     }
@@ -193,6 +198,17 @@ impl Workload {
         }));
     }
 
+    fn open(&mut self, side: Side, session: SessionRef) {
+        let plan = Plan {
+            pieces: self.dice.between(0..=20),
+            len: *self.dice.pick(&[10, 1_000, 9_000]),
+            priority: self.priority,
+            acked: self.dice.chance(30),
+        };
+        let waiting = Waiting::begin(&self.ledger);
+        self.tasks.push(self.pair.spawn(side, feed(session, plan, waiting)));
+    }
+
     // ---- the end ---------------------------------------------------------------------------
 
     /// The faults stop, and everything comes to its end.
@@ -246,6 +262,11 @@ fn program(endpoint: &mut Endpoint, side: Side, ledger: &Shared) {
         looks(cx);
         ours.borrow_mut().runs(echo.0);
         if echo.0.is_multiple_of(7) { Err(Sorry(echo.0).into()) } else { Ok(echo) }
+    });
+    let (looks, ours) = (Rc::clone(&look), Rc::clone(ledger));
+    endpoint.handle_stream(move |cx, opening: Feed, stream| {
+        looks(&cx);
+        answer(opening, stream, Rc::clone(&ours))
     });
     let (looks, ours) = (look, Rc::clone(ledger));
     endpoint.handle(move |cx: Context, slow: Slow| {

@@ -30,6 +30,15 @@ pub(crate) struct Word {
     pub(crate) filler: Vec<u8>,
 }
 
+/// Opens a stream of so many pieces up, and of their numbers down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Feed(pub(crate) u64);
+
+/// A piece of a stream, by its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Piece(pub(crate) u64, pub(crate) Vec<u8>);
+
+register_message!(stream Feed as "test.Feed": Piece => u64);
 register_message!(Word as "test.Word");
 register_message!(Note as "test.Note");
 register_message!(Echo as "test.Echo" => Echo, Sorry);
