@@ -26,8 +26,6 @@ pub(crate) struct Workload {
     tasks: Vec<Task<()>>,
     /// Whether a connection is being made.
     dialing: Option<Task<bool>>,
-    /// Of all streams: see the test of urgent streams in `kit.rs`.
-    priority: u8,
 }
 
 impl Workload {
@@ -43,13 +41,12 @@ impl Workload {
             let outbox = *dice.pick(&[3_000, 20_000, 1 << 20]);
             pair = pair.settings(side, some_settings(&mut dice)).outbox_bytes(side, outbox);
         }
-        let priority = *dice.pick(&[0, 4, 4, 7]);
         let ledger = Shared::default();
         for side in Side::BOTH {
             let ledger = Rc::clone(&ledger);
             pair.program(side, move |endpoint| program(endpoint, side, &ledger));
         }
-        Self { pair, dice, calm, ledger, tasks: Vec::new(), dialing: None, priority }
+        Self { pair, dice, calm, ledger, tasks: Vec::new(), dialing: None }
     }
 
     /// One of all the things that can be done.
@@ -202,7 +199,7 @@ impl Workload {
         let plan = Plan {
             pieces: self.dice.between(0..=20),
             len: *self.dice.pick(&[10, 1_000, 9_000]),
-            priority: self.priority,
+            priority: *self.dice.pick(&[0, 4, 4, 7]),
             acked: self.dice.chance(30),
         };
         let waiting = Waiting::begin(&self.ledger);
