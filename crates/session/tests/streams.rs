@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use moorline_protocol::limits::{STREAM_WINDOW_DEFAULT, STREAMS_MIN, WINDOW_MIN};
 use moorline_protocol::{Body, CloseReason, ErrorCode, Frame, Meta, Opening, Settings};
 use moorline_session::{RawStream, SendError, Stream, StreamError};
-use support::{Note, OUTBOX, Pair, Range, Script, Task, echo, encoded, kind_of, note};
+use support::{Note, OUTBOX, Pair, Range, Script, Swap, Task, echo, encoded, kind_of, note};
 
 type Up = Stream<Note, u64>;
 type Down = Stream<u64, Note>;
@@ -213,18 +213,18 @@ fn a_message_larger_than_the_window_arrives_while_both_sides_send_one() {
     let accepted = Arc::<Mutex<Vec<Stream<Note, Note>>>>::default();
     let keep = Arc::clone(&accepted);
     pair.b.on_open = Box::new(move |stream, _| keep.lock().unwrap().push(stream.accept()));
-    let (mut up, mut receiver) = pair.a.session.open(&Range(1)).unwrap().split();
+    let mut up = pair.a.session.open(&Swap).unwrap();
     pair.settle();
     let mut down = accepted.lock().unwrap().pop().unwrap();
     for n in 0..3 {
         up.send(&note(n, 300_000)).unwrap();
-        down.send(&note(n, 1_000)).unwrap();
+        down.send(&note(n, 310_000)).unwrap();
         pair.settle();
     }
-    drop(now(receiver.recv()));
     for n in 0..3 {
         pair.settle();
         assert_eq!(now(down.recv()).unwrap().unwrap(), Some(note(n, 300_000)));
+        assert_eq!(now(up.recv()).unwrap().unwrap(), Some(note(n, 310_000)));
     }
 }
 

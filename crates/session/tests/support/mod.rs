@@ -42,7 +42,12 @@ pub(crate) struct Sorry(pub(crate) u64);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Range(pub(crate) u64);
 
+/// What opens a stream of notes both ways.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Swap;
+
 register_message!(Note as "test.Note");
+register_message!(stream Swap as "test.Swap": Note => Note);
 register_message!(stream Range as "test.Range": Note => u64);
 register_message!(Echo as "test.Echo" => Echo, Sorry);
 
