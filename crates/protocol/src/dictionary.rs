@@ -63,6 +63,8 @@ impl HandledTypes {
 pub struct PeerTypes {
     numbers: Numbers,
     handled: Handled,
+    /// How many types of ours there were when the peer's were looked up among them.
+    ours: u32,
 }
 
 /// The peer's tid 1 stands first.
@@ -95,7 +97,7 @@ impl PeerTypes {
     /// `handles` is what its SETUP says, if it does.
     #[must_use]
     pub fn same(registry: &MessageRegistry, types: u32, handles: Option<&[u8]>) -> Arc<Self> {
-        Arc::new(Self::new(Numbers::Same(types.min(registry.len())), handles))
+        Arc::new(Self::new(registry, Numbers::Same(types.min(registry.len())), handles))
     }
 
     /// The peer has told the hashes of its types, from tid 1 on.
@@ -106,7 +108,7 @@ impl PeerTypes {
         handles: Option<&[u8]>,
     ) -> Arc<Self> {
         let told = registry.find_all(hashes).map(|(hash, ours)| Told { hash, ours }).collect();
-        Arc::new(Self::new(Numbers::List(told), handles))
+        Arc::new(Self::new(registry, Numbers::List(told), handles))
     }
 
     /// The peer has told more: `hashes` from its tid `first` on, and anew what it handles. Bits of
@@ -140,15 +142,15 @@ impl PeerTypes {
                 Numbers::List(numbers.told(registry).into_iter().chain(more).collect())
             }
         };
-        Ok(Arc::new(Self::new(numbers, handles)))
+        Ok(Arc::new(Self::new(registry, numbers, handles)))
     }
 
-    fn new(numbers: Numbers, handles: Option<&[u8]>) -> Self {
+    fn new(registry: &MessageRegistry, numbers: Numbers, handles: Option<&[u8]>) -> Self {
         let handled = match handles {
             None => Handled::Unsaid,
             Some(handles) => numbers.handled(handles),
         };
-        Self { numbers, handled }
+        Self { numbers, handled, ours: registry.len() }
     }
 
     /// Which type a number of the peer's stands for. One the peer has not told is unknown, no
@@ -167,10 +169,13 @@ impl PeerTypes {
         }
     }
 
-    /// Whether the peer handles this type of ours. `None`: it does not say, so nothing is refused
-    /// on its behalf.
+    /// Whether the peer handles this type of ours. `None`: it does not say, or the type was
+    /// registered here since; nothing is refused on its behalf then.
     #[must_use]
     pub fn handled(&self, index: MessageIndex) -> Option<bool> {
+        if index.tid() > self.ours {
+            return None;
+        }
         match &self.handled {
             Handled::Unsaid => None,
             Handled::All => Some(index.tid() <= self.count()),

@@ -276,8 +276,10 @@ impl Core {
             self.credit.take(cost);
         }
         match frame {
-            Frame::Post { kind, meta, body } => Ok(self.post(kind, meta, body)),
-            Frame::Request { id, kind, meta, body } => self.request(now, id, kind, meta, body),
+            Frame::Post { kind, meta, body } => Ok(self.post(self.known(kind), meta, body)),
+            Frame::Request { id, kind, meta, body } => {
+                self.request(now, id, self.known(kind), meta, body)
+            }
             Frame::Response { id, body } => self.response(id, body),
             Frame::Error { id, code, message, detail } => self.error(id, code, &message, detail),
             Frame::Refused(refused) => self.refused(refused),
@@ -293,6 +295,12 @@ impl Core {
             Frame::Subscribe { id, alias, .. } => self.subscribe(id, alias),
             other => self.control(other),
         }
+    }
+
+    /// A type that was registered since the peer told its own: it is found by the hash of its name.
+    fn known(&self, kind: Kind) -> Kind {
+        let Kind::Unknown { hash: Some(hash), .. } = kind else { return kind };
+        self.session.shared.registry.find(hash).map_or(kind, Kind::Known)
     }
 
     /// Answers a request that was delivered, from the driver.

@@ -32,6 +32,10 @@ impl Core {
             return Ok(Delivery::Nothing);
         }
         let stream = IncomingStream::new(Arc::clone(&self.session.shared), stream);
+        let opening = match opening {
+            Opening::Typed { kind, body } => Opening::Typed { kind: self.known(kind), body },
+            raw @ Opening::Raw { .. } => raw,
+        };
         Ok(Delivery::Open { stream, opening, meta: meta.clone() })
     }
 
