@@ -17,7 +17,7 @@ use crate::calm::Calm;
 use crate::credit::ReceiveCredit;
 use crate::errors::our_fault;
 use crate::incoming::{Answer, Deferred, Incoming, Responder, Ticket};
-use crate::limits::WINDOW_GROWN_MAX;
+use crate::limits::{PROBE_EVERY, WINDOW_GROWN_MAX};
 use crate::outbox::{Finished, Outbox, Phase, Signals};
 use crate::session_ref::{Flusher, SessionRef, Shared};
 use crate::stream::IncomingStream;
@@ -34,6 +34,9 @@ pub struct Core {
     credit: ReceiveCredit,
     /// The ping that measures a round trip.
     probe: Option<u64>,
+    probed_at: Option<Instant>,
+    /// When this turn began.
+    turn_at: Option<Instant>,
     incoming: Incoming,
     calm: Calm,
     /// Answers of inline handlers, linked into the outbox once a turn.
@@ -192,6 +195,8 @@ impl Core {
             settings,
             credit,
             probe: None,
+            probed_at: None,
+            turn_at: None,
             incoming: Incoming::default(),
             calm: Calm::new(),
             answers,
@@ -235,6 +240,7 @@ impl Core {
 
     /// Starts a turn: the clocks of new requests start now, and what is due ends.
     pub fn begin_turn(&mut self, now: Instant) {
+        self.turn_at = Some(now);
         self.calm.pass_time(now);
         let mut outbox = self.session.shared.lock();
         outbox.driver_is_awake();
@@ -356,14 +362,21 @@ impl Core {
         self.seen.look_at(&outbox);
         let well = outbox.streams_ended_well();
         // Only while credit is being told can a window be what holds the peer back.
-        if self.probe.is_none() && (outbox.streams_told_credit() || credit.is_some()) {
+        if (outbox.streams_told_credit() || credit.is_some()) && self.may_probe() {
             self.probe = outbox.probe();
+            self.probed_at = self.turn_at;
             self.credit.begin_sample();
         }
         let waiters = outbox.take_waiters();
         drop(outbox);
         (0..well).for_each(|_| self.calm.ended_well());
         self.wakers.drain(..).chain(waiters).for_each(Waker::wake);
+    }
+
+    /// Whether a round trip is to be measured: one at a time, and not all the time.
+    fn may_probe(&self) -> bool {
+        let recently = |(then, now): (Instant, Instant)| now.duration_since(then) < PROBE_EVERY;
+        self.probe.is_none() && !self.probed_at.zip(self.turn_at).is_some_and(recently)
     }
 
     /// Our ping has come back: windows that a round trip fills grow.

@@ -1,5 +1,7 @@
 //! Every limit of this crate, with the reason for its number.
 
+use std::time::Duration;
+
 /// Bytes a session queues for sending before `send` says `Full`, unless set: a whole message of the
 /// default largest size, and one more behind it.
 pub const OUTBOX_BYTES_DEFAULT: usize = 32 * 1024 * 1024;
@@ -28,6 +30,10 @@ pub const LANE_WAIT_BYTES: usize = 256 * 1024;
 
 /// What a window grows to at most: a second of a gigabit over 130 ms.
 pub const WINDOW_GROWN_MAX: u64 = 16 * 1024 * 1024;
+
+/// How often a round trip is measured at most: a window that is too small doubles ten times within
+/// a second, and a connection that is fast enough is not kept busy with pings.
+pub const PROBE_EVERY: Duration = Duration::from_millis(100);
 
 /// What the windows of all streams of a session grow to together.
 pub const WINDOWS_GROWN_MAX: u64 = 64 * 1024 * 1024;
