@@ -399,6 +399,59 @@ fn a_barrier_waits_for_streams_as_well() {
     barrier.done().unwrap();
 }
 
+/// What leaves before a small request when megabytes of something else wait.
+fn blocks_before_a_request(pair: &mut Pair) -> usize {
+    const MARK: u64 = 0x1122_3344_5566_7788;
+    assert!(pair.a.session.queued_bytes() > 4 << 20, "{}", pair.a.session.queued_bytes());
+    let _call = Task::start(pair.a.session.request(echo(MARK, 40)));
+    let mark = MARK.to_be_bytes();
+    (0..)
+        .find(|_| {
+            let block = pair.a.writer.take_block().unwrap().expect("the request is in one of them");
+            block.bytes().windows(8).any(|bytes| bytes == mark)
+        })
+        .expect("the search goes on for ever, or has found it")
+}
+
+//= docs/PROTOCOL.md#8
+#[test]
+fn a_small_request_waits_for_nothing_but_what_is_sealed_already() {
+    let filled: [fn(&mut Pair); 4] = [
+        |pair| (0..32).for_each(|n| pair.a.session.send(&note(n, 1 << 20)).unwrap()),
+        |pair| {
+            for n in 0..32 {
+                std::mem::forget(Task::start(pair.a.session.request(echo(n, 1 << 20))));
+            }
+        },
+        |pair| {
+            for n in 0..32 {
+                let mut up: Up = pair.a.session.open(&Range(n)).unwrap();
+                up.send(&note(n, 1 << 20)).unwrap();
+                std::mem::forget(up);
+            }
+        },
+        |pair| {
+            pair.a.on_request = Box::new(|core, ticket, _| {
+                core.answer(ticket, moorline_session::Answer::Good(&encoded(&echo(0, 1 << 20))))
+            });
+            for n in 0..32 {
+                let priority = u8::try_from(n % 2).unwrap();
+                let call = pair.b.session.request(echo(n, 1)).priority(priority);
+                std::mem::forget(Task::start(call));
+            }
+        },
+    ];
+    for (case, fill) in filled.into_iter().enumerate() {
+        let mut pair = Pair::with(Settings::default(), 64 << 20);
+        pair.settle();
+        pair.a.blocked = true;
+        fill(&mut pair);
+        pair.settle();
+        let before = blocks_before_a_request(&mut pair);
+        assert!(before <= 2, "case {case}: {before} blocks go first");
+    }
+}
+
 // ---- a peer that misuses them --------------------------------------------------------------
 
 fn open(stream: u32) -> Frame<'static> {
