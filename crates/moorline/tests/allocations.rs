@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use moorline::{SessionRef, register_message};
+use moorline::{SessionRef, Stream, register_message};
 use serde::{Deserialize, Serialize};
 use support::{Ask, Late, Told, Wire, run_on_one_thread};
 
@@ -27,6 +27,11 @@ struct Step {
     number: u64,
 }
 register_message!(Step as "e2e.Step");
+
+/// Opens a stream of numbers that come back.
+#[derive(Serialize, Deserialize)]
+struct Echoes;
+register_message!(stream Echoes as "e2e.Echoes": u64 => u64);
 
 thread_local! {
     /// By thread, because the test runner's own threads allocate as they please.
@@ -108,6 +113,12 @@ async fn nothing_is_allocated(wire: &Wire) {
     server.handle_now(|_, ask: Ask| Ok(Told { number: ask.number }));
     server.handle(|_, late: Late| async move { Ok(Told { number: late.number }) });
     client.handle_now(|_, ask: Ask| Ok(Told { number: ask.number }));
+    server.handle_stream(|_, _: Echoes, mut stream: Stream<u64, u64>| async move {
+        while let Ok(Some(number)) = stream.recv().await {
+            stream.send_wait(&number).await.unwrap();
+        }
+        stream.finish().unwrap();
+    });
     let arrived = Arc::new(AtomicU64::new(0));
     let arriving = Arc::clone(&arrived);
     server.on(move |_, step: Step| arriving.store(step.number, Ordering::Relaxed));
@@ -115,6 +126,14 @@ async fn nothing_is_allocated(wire: &Wire) {
     let ask = async |session: &SessionRef, number| {
         assert_eq!(session.request(Ask { number }).await.unwrap().number, number);
     };
+    let stream = tokio::sync::Mutex::new(pair.here.open(&Echoes).unwrap());
+    assert_nothing_allocated("a stream, there and back", async |number| {
+        let mut stream = stream.lock().await;
+        stream.send(&number).unwrap();
+        assert_eq!(stream.recv().await.unwrap(), Some(number));
+    })
+    .await;
+    stream.lock().await.finish().unwrap();
     assert_nothing_allocated("handle_now", async |number| ask(&pair.here, number).await).await;
     assert_nothing_allocated("handle_now, back", async |number| ask(&pair.there, number).await)
         .await;

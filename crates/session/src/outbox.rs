@@ -345,7 +345,8 @@ impl Outbox {
     /// Those who wait for room, if there is some now: to be woken once the lock is released.
     #[must_use]
     pub(crate) fn take_waiters(&mut self) -> Vec<Waker> {
-        let mut woken = std::mem::take(&mut self.streams.woken);
+        // What the list of the streams has grown to stays with it.
+        let mut woken: Vec<Waker> = self.streams.woken.drain(..).collect();
         if !self.waiters.is_empty() {
             let (bytes, slot) = self.room();
             woken.append(&mut self.waiters.take(bytes, slot));

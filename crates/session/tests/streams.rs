@@ -417,14 +417,14 @@ fn blocks_before_a_request(pair: &mut Pair) -> usize {
 #[test]
 fn a_small_request_waits_for_nothing_but_what_is_sealed_already() {
     let filled: [fn(&mut Pair); 4] = [
-        |pair| (0..32).for_each(|n| pair.a.session.send(&note(n, 1 << 20)).unwrap()),
+        |pair| (0..12).for_each(|n| pair.a.session.send(&note(n, 1 << 20)).unwrap()),
         |pair| {
-            for n in 0..32 {
+            for n in 0..12 {
                 std::mem::forget(Task::start(pair.a.session.request(echo(n, 1 << 20))));
             }
         },
         |pair| {
-            for n in 0..32 {
+            for n in 0..12 {
                 let mut up: Up = pair.a.session.open(&Range(n)).unwrap();
                 up.send(&note(n, 1 << 20)).unwrap();
                 std::mem::forget(up);
@@ -434,7 +434,7 @@ fn a_small_request_waits_for_nothing_but_what_is_sealed_already() {
             pair.a.on_request = Box::new(|core, ticket, _| {
                 core.answer(ticket, moorline_session::Answer::Good(&encoded(&echo(0, 1 << 20))))
             });
-            for n in 0..32 {
+            for n in 0..12 {
                 let priority = u8::try_from(n % 2).unwrap();
                 let call = pair.b.session.request(echo(n, 1)).priority(priority);
                 std::mem::forget(Task::start(call));

@@ -71,14 +71,15 @@ impl Core {
             }
             Frame::End { stream, trailer } => outbox.stream_ended(stream, trailer.bytes())?,
             Frame::Reset { stream, code, message } => {
-                outbox.stream_reset(stream, code, moorline_protocol::printable(&message))?;
-                drop(outbox);
                 self.calm.strain()?;
+                outbox.stream_reset(stream, code, moorline_protocol::printable(&message))?;
             }
             Frame::Ack { stream, count } => outbox.stream_acked(stream, count)?,
             Frame::Credit { stream, total } => outbox.stream_credited(stream, total)?,
             _ => {}
         }
+        // Kept in a list that is there already, so that a message allocates nothing.
+        outbox.take_woken(&mut self.wakers);
         Ok(Delivery::Nothing)
     }
 }

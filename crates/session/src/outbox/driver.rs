@@ -263,12 +263,8 @@ impl Outbox {
     }
 
     fn render_streams(&mut self) -> Result<(), EncodeError> {
-        if !self.streams.owes() {
-            return Ok(());
-        }
-        let mut owed = Vec::new();
-        self.streams.render(|word| owed.push(word));
-        for word in owed {
+        let mut at = 0;
+        while let Some(word) = self.streams.next_owed(&mut at) {
             match word {
                 Owed::Credit { stream, total } => self.say(&Frame::Credit { stream, total })?,
                 Owed::Ack { stream, count } => self.say(&Frame::Ack { stream, count })?,

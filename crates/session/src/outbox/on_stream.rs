@@ -161,6 +161,11 @@ impl Outbox {
 
     // ---- what frames do --------------------------------------------------------------------
 
+    /// Moves those who are to be woken to a list that is kept.
+    pub(crate) fn take_woken(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.append(&mut self.streams.woken);
+    }
+
     pub(crate) fn stream_opened(
         &mut self,
         stream: u32,

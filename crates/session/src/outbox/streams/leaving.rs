@@ -67,31 +67,39 @@ impl Streams {
         self.due.iter().any(|id| self.open.get(id).is_some_and(|stream| stream.opens_at.is_none()))
     }
 
-    /// Hands out what is owed to the peer: of credit and acknowledgements only the youngest.
-    pub(crate) fn render(&mut self, mut say: impl FnMut(Owed)) {
-        let due = std::mem::take(&mut self.due);
-        for id in due {
-            let Some(stream) = self.open.get_mut(&id) else { continue };
+    /// The next word owed to the peer, from place `at` of the list on; the first call is with 0. Of
+    /// credit and acknowledgements only the youngest is said.
+    pub(crate) fn next_owed(&mut self, at: &mut usize) -> Option<Owed> {
+        loop {
+            let id = *self.due.get(*at)?;
+            let Some(stream) = self.open.get_mut(&id) else {
+                self.due.swap_remove(*at);
+                continue;
+            };
             // Nothing names a stream before its OPEN has left.
             if stream.opens_at.is_some() {
-                self.due.push(id);
+                *at += 1;
                 continue;
             }
-            stream.is_due = false;
-            if let Some((code, text)) = stream.reset_due.take() {
-                let left = LeftRound { lane: stream.lane, cut: std::mem::take(&mut stream.cut) };
-                say(Owed::Reset { stream: id, left, code, text });
-                self.uncount(id);
-            } else if stream.end.is_none() {
+            if stream.end.is_none() {
                 if std::mem::take(&mut stream.ack_due) {
-                    say(Owed::Ack { stream: id, count: stream.consumed });
+                    return Some(Owed::Ack { stream: id, count: stream.consumed });
                 }
                 if !stream.peer_finished
                     && let Some(total) = stream.received.due()
                 {
                     self.told_credit = true;
-                    say(Owed::Credit { stream: id, total });
+                    return Some(Owed::Credit { stream: id, total });
                 }
+            }
+            stream.is_due = false;
+            let reset = stream.reset_due.take();
+            let left = LeftRound { lane: stream.lane, cut: std::mem::take(&mut stream.cut) };
+            self.due.swap_remove(*at);
+            if let Some((code, text)) = reset {
+                self.uncount(id);
+                self.settle(id);
+                return Some(Owed::Reset { stream: id, left, code, text });
             }
             self.settle(id);
         }
