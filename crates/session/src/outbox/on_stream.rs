@@ -110,7 +110,7 @@ impl Outbox {
 
     /// Queues END behind what was sent.
     pub(crate) fn finish_stream(&mut self, stream: u32, trailer: &[u8]) -> Result<(), SendError> {
-        let lane = self.streams.admit(stream, 0)?;
+        let lane = self.streams.lane_to_finish(stream)?;
         let frame = Frame::End { stream, trailer: Body::Borrowed(trailer) };
         self.encoder.encode(&frame, lane, self.streams.chain(stream))?;
         if self.streams.finished_by_us(stream) {

@@ -62,6 +62,11 @@ impl Streams {
         Ok(stream.lane)
     }
 
+    /// The lane of a stream that is not finished yet. END is short: it goes behind whatever waits.
+    pub(crate) fn lane_to_finish(&mut self, id: u32) -> Result<Lane, SendError> {
+        self.writable(id).map(|stream| stream.lane)
+    }
+
     /// The chain to append to; [`appended`](Self::appended) is to follow.
     pub(crate) fn chain(&mut self, id: u32) -> &mut SendBuffer {
         &mut self.get(id).expect("it was admitted").queue.chain
