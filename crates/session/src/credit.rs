@@ -70,12 +70,13 @@ impl ReceiveCredit {
     /// A unit has come. Beyond the credit, the session ends.
     //= docs/PROTOCOL.md#9
     pub(crate) fn receive(&mut self, cost: u64) -> Result<(), CloseReason> {
-        self.received = self.received.saturating_add(cost);
-        if self.received > self.told {
+        let received = self.received.saturating_add(cost);
+        if received > self.told {
             return Err(
                 Violation::with_code(9, "more sent than credit allows", ErrorCode::FLOW).into()
             );
         }
+        self.received = received;
         Ok(())
     }
 
