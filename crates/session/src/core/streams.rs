@@ -80,6 +80,9 @@ impl Core {
         }
         // Kept in a list that is there already, so that a message allocates nothing.
         outbox.take_woken(&mut self.wakers);
+        let faults = outbox.stream_faults();
+        drop(outbox);
+        (0..faults).try_for_each(|_| self.calm.strain())?;
         Ok(Delivery::Nothing)
     }
 }

@@ -237,6 +237,11 @@ impl Outbox {
         std::mem::take(&mut self.streams.ended_well)
     }
 
+    /// How often the peer has made us reset a stream since this was last asked.
+    pub(crate) fn stream_faults(&mut self) -> u32 {
+        std::mem::take(&mut self.streams.faults_of_peer)
+    }
+
     /// Whether the peer was told more credit for some stream since this was last asked.
     pub(crate) fn streams_told_credit(&mut self) -> bool {
         std::mem::take(&mut self.streams.told_credit)

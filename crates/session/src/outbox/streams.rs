@@ -36,6 +36,8 @@ pub(crate) struct Streams {
     due: Vec<u32>,
     /// Credit was told since somebody asked.
     pub(crate) told_credit: bool,
+    /// How often the peer has made us reset one, by what it sent, since somebody asked.
+    pub(crate) faults_of_peer: u32,
     /// How many have come to a good end since somebody asked.
     pub(crate) ended_well: u32,
     /// To be woken when the lock is released.
@@ -132,6 +134,7 @@ impl Streams {
             receive_window: terms.receive_window,
             due: Vec::new(),
             told_credit: false,
+            faults_of_peer: 0,
             ended_well: 0,
             woken: Vec::new(),
             pool: pool.clone(),

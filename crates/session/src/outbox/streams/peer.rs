@@ -51,6 +51,14 @@ impl Streams {
         Ok(stream)
     }
 
+    /// The stream alone is to blame, but a peer that makes us reset one after the other tries our
+    /// patience as if it did so itself.
+    //= docs/PROTOCOL.md#9
+    fn flow_fault(&mut self, id: u32, text: &str) {
+        self.faults_of_peer += 1;
+        self.reset(id, ErrorCode::FLOW, text);
+    }
+
     /// Part of a long message: it is credited as it comes, or a message above the window would
     /// never end.
     pub(crate) fn part_received(&mut self, id: u32, cost: u64) -> Result<(), CloseReason> {
@@ -59,7 +67,7 @@ impl Streams {
             return Ok(());
         }
         if stream.received.receive(cost).is_err() {
-            self.reset(id, ErrorCode::FLOW, "more sent than credit allows");
+            self.flow_fault(id, "more sent than credit allows");
             return Ok(());
         }
         stream.received.part(cost);
@@ -98,7 +106,7 @@ impl Streams {
             return Err(Violation::protocol(6, "DATA behind END").into());
         }
         if stream.received.receive(cost).is_err() {
-            self.reset(id, ErrorCode::FLOW, "more sent than credit allows");
+            self.flow_fault(id, "more sent than credit allows");
             return Ok(());
         }
         let whole = match &body {
@@ -163,7 +171,7 @@ impl Streams {
     pub(crate) fn credited(&mut self, id: u32, total: u64) -> Result<Option<Lane>, CloseReason> {
         let Some(stream) = self.named(id)? else { return Ok(None) };
         if stream.credit.raise(total).is_err() {
-            self.reset(id, ErrorCode::FLOW, "a window above 2^31");
+            self.flow_fault(id, "a window above 2^31");
             return Ok(None);
         }
         let blocked = stream.queue.state == FlowState::Blocked;
