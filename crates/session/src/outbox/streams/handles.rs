@@ -104,10 +104,15 @@ impl Streams {
         stream.wants_in()
     }
 
-    /// Ready when half of the queue is free, or when waiting for it is no use.
-    pub(crate) fn poll_room(&mut self, id: u32, waker: &mut Option<Waker>) -> Poll<()> {
+    /// Ready when half of the queue is free and `size` bytes fit, or when waiting for it is no use.
+    pub(crate) fn poll_room(
+        &mut self,
+        id: u32,
+        size: usize,
+        waker: &mut Option<Waker>,
+    ) -> Poll<()> {
         match self.writable(id) {
-            Ok(stream) if stream.queue.chain.len() > STREAM_QUEUE_BYTES / 2 => {
+            Ok(stream) if !stream.has_room(size) => {
                 keep_waker(&mut stream.writer, waker);
                 Poll::Pending
             }
