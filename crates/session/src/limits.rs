@@ -41,8 +41,8 @@ pub const WINDOWS_GROWN_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes queued on one stream before `send` says `Full`: one message above it always fits.
 pub const STREAM_QUEUE_BYTES: usize = 1024 * 1024;
 
-/// What stands before the body of a unit on a stream, at most: header, number, flags.
-pub const UNIT_HEAD_MAX: usize = 64;
+/// What stands before the body of a unit, at most: header, numbers, all metadata there are.
+pub const UNIT_HEAD_MAX: usize = 96;
 
 /// An inbox that has grown above this is given back when the session is idle.
 pub const INBOX_KEEP_MAX: usize = 16 * 1024;
