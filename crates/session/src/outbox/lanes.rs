@@ -308,6 +308,7 @@ impl Lanes {
         let queues = self.lane_mut(lane);
         queues.round.retain(|&flow| flow != Flow::Stream(stream));
         queues.data_owner.take_if(|owner| *owner == stream);
+        self.waiting.retain(|&waits| waits != (lane, Flow::Stream(stream)));
         if cut > 0 {
             self.long.end(Group::Initiations, cut);
         }
@@ -358,7 +359,8 @@ impl Lanes {
 
     /// Whether a flow stands in some round.
     pub(crate) fn is_ready(&self) -> bool {
-        self.all().any(|lane| !lane.round.is_empty())
+        let resumes = self.long.released && !self.waiting.is_empty();
+        resumes || self.all().any(|lane| !lane.round.is_empty())
     }
 
     /// Where the flows that hold something end now: once all of it has left, so has everything that
@@ -396,18 +398,14 @@ impl Lanes {
         credit: &mut SendCredit,
         streams: &mut Streams,
     ) -> Option<(Lane, Flow, Block)> {
-        loop {
-            for lane in self.order() {
-                if let Some((flow, block)) = self.take_of(lane, credit, streams) {
-                    self.count_waiting(lane, block.len());
-                    return Some((lane, flow, block));
-                }
-            }
-            if !self.long.released || self.waiting.is_empty() {
-                return None;
-            }
+        if std::mem::take(&mut self.long.released) {
             self.resume(streams);
         }
+        self.order().find_map(|lane| {
+            let (flow, block) = self.take_of(lane, credit, streams)?;
+            self.count_waiting(lane, block.len());
+            Some((lane, flow, block))
+        })
     }
 
     fn take_of(
@@ -425,10 +423,10 @@ impl Lanes {
         queues.take(lane, (credit, streams, long), waiting)
     }
 
-    /// Puts flows that waited with a message in pieces back into their rounds.
+    /// Puts flows that waited with a message in pieces back into their rounds, and before those that
+    /// have just sent one: who has many of them must not always be faster.
     fn resume(&mut self, streams: &mut Streams) {
-        self.long.released = false;
-        for (lane, flow) in std::mem::take(&mut self.waiting) {
+        for (lane, flow) in std::mem::take(&mut self.waiting).into_iter().rev() {
             let queues = self.lane_mut(lane);
             let state = match flow {
                 Flow::Stream(stream) => streams.state(stream),
@@ -436,7 +434,7 @@ impl Lanes {
             };
             if let Some(state) = state.filter(|state| **state == FlowState::Blocked) {
                 *state = FlowState::Ready;
-                queues.round.push_back(flow);
+                queues.round.push_front(flow);
             }
         }
     }
@@ -530,7 +528,13 @@ impl LaneQueue {
                 }
                 Offer::NextRound => self.round.rotate_left(1),
                 Offer::Leave => drop(self.round.pop_front()),
-                Offer::Wait => waiting.extend(self.round.pop_front().map(|flow| (lane, flow))),
+                // Credit that comes meanwhile may bring it here again.
+                Offer::Wait => {
+                    self.round.pop_front();
+                    if !waiting.contains(&(lane, flow)) {
+                        waiting.push((lane, flow));
+                    }
+                }
             }
         }
         None
@@ -541,3 +545,6 @@ impl LaneQueue {
 fn shared(lane: Lane, flow: Flow) -> Flow {
     if lane == Lane::Bulk && flow == Flow::Posts { Flow::Requests } else { flow }
 }
+
+#[cfg(test)]
+mod model;
