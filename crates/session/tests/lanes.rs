@@ -89,6 +89,20 @@ fn who_waits_to_post_much_sleeps_until_it_fits() {
     });
 }
 
+#[test]
+fn streams_of_all_lanes_are_opened_in_the_order_of_their_numbers() {
+    let mut pair = Pair::new();
+    let accepted = Arc::<Mutex<Vec<Down>>>::default();
+    let keep = Arc::clone(&accepted);
+    pair.b.on_open = Box::new(move |stream, _| keep.lock().unwrap().push(stream.accept()));
+    let open = |priority| pair.a.session.open_with_priority(priority, &Range(1)).unwrap();
+    let _streams: Vec<Up> = [0, 4, 7, 4, 0].into_iter().map(open).collect();
+    pair.settle();
+    assert!(pair.a.ended.is_none(), "{:?}", pair.a.ended);
+    let numbers: Vec<_> = accepted.lock().unwrap().iter().map(Stream::id).collect();
+    assert_eq!(numbers, [2, 4, 6, 8, 10]);
+}
+
 // ---- a peer that misuses them --------------------------------------------------------------
 
 fn open(stream: u32) -> Frame<'static> {

@@ -10,6 +10,7 @@ use prop::sample::Index;
 use proptest::prelude::*;
 
 use super::*;
+use crate::outbox::on_stream::OPENS;
 use crate::outbox::streams::{Owed, StreamTerms};
 
 const BLOCK: usize = 8 * 1024;
@@ -49,8 +50,8 @@ struct Piece {
     closed: bool,
     /// It is of a request that may be cut, which ends at this byte of its line.
     cut_at: Option<u64>,
-    /// The OPEN of this stream is in it.
-    opens: Vec<u32>,
+    /// The OPENs of these streams are in it.
+    opens: Vec<(Lane, u32)>,
 }
 
 impl Piece {
@@ -132,7 +133,14 @@ impl Both {
 
     /// Units of these lengths, each whole in a block, as an encoder does it. `long`: one message in
     /// pieces, in blocks of its own. The real chain and the model's line get the same.
-    fn fill(&mut self, lane: Lane, name: Name, lens: &[usize], long: bool, opens: Option<u32>) {
+    fn fill(
+        &mut self,
+        lane: Lane,
+        name: Name,
+        lens: &[usize],
+        long: bool,
+        opens: Option<(Lane, u32)>,
+    ) {
         let takes_credit = name != Name::Answers;
         let (start, chain) = match name {
             Name::Stream(id) => (self.streams.position(id), self.streams.chain(id)),
@@ -190,8 +198,8 @@ impl Both {
 
     fn open(&mut self, lane: Lane) {
         let id = self.streams.next().unwrap();
-        self.fill(lane, Name::Requests, &[40], false, Some(id));
-        let opens_at = self.lanes.position(lane, Flow::Requests);
+        self.fill(OPENS, Name::Requests, &[40], false, Some((lane, id)));
+        let opens_at = self.lanes.position(OPENS, Flow::Requests);
         self.streams.opened_by_us(id, lane, opens_at);
         let line = Line { opening: true, credit: STREAM_WINDOW, ..Line::default() };
         self.lines.insert((lane, Name::Stream(id)), line);
@@ -321,13 +329,13 @@ impl Both {
             _ => self.calls_credit -= piece.weight,
         }
         assert_eq!(self.credit.available(), self.calls_credit);
-        for id in piece.opens {
-            self.lines.get_mut(&(key.0, Name::Stream(id))).expect("it is not over").opening = false;
+        for (lane, id) in piece.opens {
+            self.lines.get_mut(&(lane, Name::Stream(id))).expect("it is not over").opening = false;
         }
-        if key.1 == Name::Requests {
-            let left = self.lanes.requests_left()[key.0 as usize];
-            for id in self.streams.opens_left(key.0, left) {
-                self.lanes.stream_ready(key.0, id);
+        if key == (OPENS, Name::Requests) {
+            let left = self.lanes.requests_left()[OPENS as usize];
+            for (lane, id) in self.streams.opens_left(left) {
+                self.lanes.stream_ready(lane, id);
             }
         }
     }
