@@ -9,6 +9,7 @@ use super::*;
 /// What the model knows of a slot.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Call {
+    lane: Lane,
     range: (u64, u64),
     due: Option<Instant>,
     answered: bool,
@@ -19,10 +20,16 @@ struct Call {
     cancel: bool,
 }
 
+impl Call {
+    fn has_begun(&self, left: Left) -> bool {
+        self.range.0 < left[self.lane as usize]
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Event {
-    Ask { secs: Option<u64>, len: u64 },
-    Leave(u64),
+    Ask { secs: Option<u64>, len: u64, lane: usize },
+    Leave(u64, usize),
     Answer { id: u32, large: bool },
     Take(prop::sample::Index),
     Drop(prop::sample::Index),
@@ -32,8 +39,9 @@ enum Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
-        3 => (prop::option::of(0..5u64), 1..20u64).prop_map(|(secs, len)| Event::Ask { secs, len }),
-        2 => (0..40u64).prop_map(Event::Leave),
+        3 => (prop::option::of(0..5u64), 1..20u64, 0..3usize)
+            .prop_map(|(secs, len, lane)| Event::Ask { secs, len, lane }),
+        3 => (0..40u64, 0..3usize).prop_map(|(bytes, lane)| Event::Leave(bytes, lane)),
         4 => (0..5u32, any::<bool>()).prop_map(|(id, large)| Event::Answer { id, large }),
         2 => any::<prop::sample::Index>().prop_map(Event::Take),
         2 => any::<prop::sample::Index>().prop_map(Event::Drop),
@@ -50,10 +58,10 @@ const LARGE: &[u8] = &[0; 101];
 struct Both {
     requests: Requests,
     calls: BTreeMap<u32, Call>,
-    appended: u64,
-    left: u64,
+    appended: Left,
+    left: Left,
     /// Where requests end that were answered in the middle.
-    cuts: Vec<u64>,
+    cuts: Vec<(Lane, u64)>,
     now: Instant,
 }
 
@@ -62,16 +70,17 @@ impl Both {
         self.calls.iter().filter(|(_, call)| !call.gone).map(|(id, _)| *id).collect()
     }
 
-    fn ask(&mut self, secs: Option<u64>, len: u64) {
+    fn ask(&mut self, secs: Option<u64>, len: u64, lane: Lane) {
         let timeout = secs.map(Duration::from_secs);
-        match self.requests.open(timeout, Lane::Normal) {
+        match self.requests.open(timeout, lane) {
             Ok(id) => {
-                let range = (self.appended, self.appended + len);
-                self.appended = range.1;
+                let appended = &mut self.appended[lane as usize];
+                let range = (*appended, *appended + len);
+                *appended = range.1;
                 self.requests.appended(id, range.0, range.1);
                 self.requests.stamp(self.now);
                 let due = timeout.map(|timeout| self.now + timeout);
-                let vacant = self.calls.insert(id, Call { range, due, ..Call::default() });
+                let vacant = self.calls.insert(id, Call { lane, range, due, ..Call::default() });
                 assert!(vacant.is_none(), "slot {id} was not free");
             }
             Err(_) => assert_eq!(self.calls.len(), SLOTS as usize),
@@ -81,20 +90,21 @@ impl Both {
     /// One that breaks a rule ends the session, but the table is the same after it.
     fn answer(&mut self, id: u32, large: bool) {
         let body = if large { LARGE } else { SMALL };
-        let result = self.requests.respond(id, [self.left; 3], Body::Borrowed(body));
+        let result = self.requests.respond(id, self.left, Body::Borrowed(body));
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.answered) else {
             assert!(result.is_err(), "nothing was asked in {id}");
             return;
         };
-        if call.range.0 >= self.left {
+        let left = self.left[call.lane as usize];
+        if call.range.0 >= left {
             assert!(result.is_err(), "the request in {id} has not left");
             return;
         }
         assert!(result.is_ok());
         (call.answered, call.cancel) = (true, false);
         // Its rest stands in the way of whatever comes next.
-        if call.range.1 > self.left {
-            self.cuts.push(call.range.1);
+        if call.range.1 > left {
+            self.cuts.push((call.lane, call.range.1));
         }
         if call.gone {
             self.calls.remove(&id);
@@ -134,27 +144,28 @@ impl Both {
 
     fn cancels(&mut self) {
         let mut sent = Vec::new();
-        let ready = self.requests.has_cancels([self.left; 3]);
-        self.requests.cancels([self.left; 3], |word| sent.push(word));
+        let ready = self.requests.has_cancels(self.left);
+        self.requests.cancels(self.left, |word| sent.push(word));
         sent.sort_unstable();
-        let due = self.calls.iter().filter(|(_, call)| call.cancel && call.range.0 < self.left);
+        let due = self.calls.iter().filter(|(_, call)| call.cancel && call.has_begun(self.left));
         let mut expected: Vec<_> = due
-            .map(|(id, call)| match call.range.1 <= self.left {
+            .map(|(id, call)| match call.range.1 <= self.left[call.lane as usize] {
                 true => Word::Cancel(*id),
-                false => Word::Cut(Lane::Normal, call.range.1),
+                false => Word::Cut(call.lane, call.range.1),
             })
-            .chain(self.cuts.drain(..).map(|end| Word::Cut(Lane::Normal, end)))
+            .chain(self.cuts.drain(..).map(|(lane, end)| Word::Cut(lane, end)))
             .collect();
         expected.sort_unstable();
         assert_eq!((ready, &sent), (!expected.is_empty(), &expected));
         let left = self.left;
         self.calls
             .values_mut()
-            .filter(|call| call.range.0 < left)
+            .filter(|call| call.has_begun(left))
             .for_each(|call| call.cancel = false);
         for word in sent {
-            if let Word::Cut(_, end) = word {
-                self.left = self.left.max(end);
+            if let Word::Cut(lane, end) = word {
+                let left = &mut self.left[lane as usize];
+                *left = end.max(*left);
             }
         }
     }
@@ -188,15 +199,17 @@ proptest! {
         let mut both = Both {
             requests: Requests::new(SLOTS, 100, true),
             calls: BTreeMap::new(),
-            appended: 0,
-            left: 0,
+            appended: [0; 3],
+            left: [0; 3],
             cuts: Vec::new(),
             now: Instant::now(),
         };
         for event in events {
             match event {
-                Event::Ask { secs, len } => both.ask(secs, len),
-                Event::Leave(bytes) => both.left = (both.left + bytes).min(both.appended),
+                Event::Ask { secs, len, lane } => both.ask(secs, len, Lane::ALL[lane]),
+                Event::Leave(bytes, lane) => {
+                    both.left[lane] = (both.left[lane] + bytes).min(both.appended[lane]);
+                }
                 Event::Answer { id, large } => both.answer(id, large),
                 Event::Take(which) | Event::Drop(which) if both.waiting().is_empty() => {
                     let _ = which;
@@ -210,13 +223,13 @@ proptest! {
         }
         // The end: who still waits hears of it, once, and whether it may have run.
         let (left, mut wakers) = (both.left, Vec::new());
-        both.requests.close(&CloseReason::Truncated, [left; 3], &mut wakers);
+        both.requests.close(&CloseReason::Truncated, left, &mut wakers);
         for id in both.waiting() {
             let polled = both.requests.poll(id, &mut None, Vec::new);
             let call = &both.calls[&id];
             match (polled, call.outcome) {
                 (Poll::Ready(Outcome::Closed { sent, .. }), None) => {
-                    prop_assert_eq!(sent, call.range.1 <= left);
+                    prop_assert_eq!(sent, call.range.1 <= left[call.lane as usize]);
                 }
                 (Poll::Ready(_), Some(_)) => {}
                 (other, told) => panic!("{other:?} where {told:?} was due"),
