@@ -329,12 +329,7 @@ impl Outbox {
         waker: &mut Option<Waker>,
     ) -> Poll<()> {
         let (bytes, slot) = self.room();
-        let ready = match need {
-            Need::Bytes => bytes,
-            Need::BytesAndSlot => bytes && slot,
-            Need::Empty => self.takes_alone(),
-        };
-        if ready {
+        if bytes && (slot || need == Need::Bytes) {
             return Poll::Ready(());
         }
         self.waiters.wait(place, need, waker);
@@ -355,9 +350,6 @@ impl Outbox {
         if !self.waiters.is_empty() {
             let (bytes, slot) = self.room();
             woken.append(&mut self.waiters.take(bytes, slot));
-            if self.takes_alone() {
-                woken.extend(self.waiters.take_empty());
-            }
         }
         woken
     }
@@ -366,11 +358,6 @@ impl Outbox {
     fn room(&self) -> (bool, bool) {
         let over = !matches!(self.phase, Phase::Open);
         (over || self.lanes.calls_len() <= self.bytes_max / 2, over || self.requests.has_room())
-    }
-
-    /// Whether a message of any size is taken, or waiting for that is no use.
-    fn takes_alone(&self) -> bool {
-        !matches!(self.phase, Phase::Open) || self.lanes.calls_len() == 0
     }
 
     /// The driver's waker, if it sleeps: to be woken once the lock is released.

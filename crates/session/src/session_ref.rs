@@ -224,10 +224,6 @@ impl SessionRef {
     pub async fn send_wait<M: Message>(&self, message: &M) -> Result<(), SendError> {
         loop {
             match self.send(message) {
-                // With half of the outbox free there was room, but not for this: it goes alone.
-                Err(SendError::Full { queued, limit }) if queued <= limit / 2 => {
-                    Room::new(&self.shared, Need::Empty).await;
-                }
                 Err(SendError::Full { .. }) => Room::new(&self.shared, Need::Bytes).await,
                 result => return result,
             }

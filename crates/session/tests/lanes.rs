@@ -59,7 +59,7 @@ fn who_waits_to_send_much_on_a_stream_sleeps_until_it_fits() {
         let mut pair = Pair::new();
         let (mut up, _down) = one(&mut pair);
         pair.a.blocked = true;
-        up.send(&note(1, 400_000)).unwrap();
+        up.send(&note(1, 600_000)).unwrap();
         let mut waiting = Task::start(async move { (up.send_wait(&note(2, 900_000)).await, up) });
         pair.settle();
         assert!(!waiting.look());
@@ -74,7 +74,7 @@ fn who_waits_to_post_much_sleeps_until_it_fits() {
     comes_to_an_end(|| {
         let mut pair = Pair::with(Settings::default(), 100_000);
         pair.a.blocked = true;
-        pair.a.session.send(&note(1, 40_000)).unwrap();
+        pair.a.session.send(&note(1, 60_000)).unwrap();
         let session = pair.a.session.clone();
         let large = Task::start(async move { session.send_wait(&note(2, 90_000)).await });
         let session = pair.a.session.clone();

@@ -131,13 +131,8 @@ impl Outbox {
         self.streams.receiver_gone(stream);
     }
 
-    pub(crate) fn poll_stream_room(
-        &mut self,
-        stream: u32,
-        size: usize,
-        waker: &mut Option<Waker>,
-    ) -> Poll<()> {
-        self.streams.poll_room(stream, size, waker)
+    pub(crate) fn poll_stream_room(&mut self, stream: u32, waker: &mut Option<Waker>) -> Poll<()> {
+        self.streams.poll_room(stream, waker)
     }
 
     pub(crate) fn poll_acked(

@@ -278,13 +278,6 @@ impl Stream {
         wants
     }
 
-    /// Whether half of the queue is free, and so much fits: anything does where nothing waits.
-    fn has_room(&self, size: usize) -> bool {
-        let queued = self.queue.chain.len();
-        let half = queued <= STREAM_QUEUE_BYTES / 2;
-        queued == 0 || half && queued.saturating_add(size) <= STREAM_QUEUE_BYTES
-    }
-
     fn waits_for_credit_only(&self) -> bool {
         let weight = self.queue.chain.front().map_or(0, |block| block.weight());
         u64::from(weight) <= self.credit.available()

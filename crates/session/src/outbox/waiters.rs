@@ -13,8 +13,6 @@ pub(crate) enum Need {
     Bytes,
     /// That, and a slot for a request.
     BytesAndSlot,
-    /// The call lane is empty: for what is so large that it goes alone.
-    Empty,
 }
 
 /// Where a waiting future stands in the list.
@@ -29,7 +27,6 @@ pub(crate) struct Place {
 pub(crate) struct Waiters {
     for_bytes: Slab<Waiter>,
     for_slot: Slab<Waiter>,
-    for_empty: Slab<Waiter>,
     /// Tells a waiter from the next one at the same key.
     next: u64,
 }
@@ -41,7 +38,7 @@ struct Waiter {
 
 impl Waiters {
     pub(crate) fn is_empty(&self) -> bool {
-        self.for_bytes.is_empty() && self.for_slot.is_empty() && self.for_empty.is_empty()
+        self.for_bytes.is_empty() && self.for_slot.is_empty()
     }
 
     /// Waits on, or begins to. What is left in `waker` is to be dropped outside the lock.
@@ -80,13 +77,7 @@ impl Waiters {
         wakers
     }
 
-    /// Takes out those who wait for nothing to wait.
-    pub(crate) fn take_empty(&mut self) -> impl Iterator<Item = Waker> {
-        self.for_empty.drain().filter_map(|waiter| waiter.waker)
-    }
-
     pub(crate) fn park(&mut self) {
-        self.for_empty.shrink_to_fit();
         self.for_bytes.shrink_to_fit();
         self.for_slot.shrink_to_fit();
     }
@@ -100,7 +91,6 @@ impl Waiters {
         match need {
             Need::Bytes => &mut self.for_bytes,
             Need::BytesAndSlot => &mut self.for_slot,
-            Need::Empty => &mut self.for_empty,
         }
     }
 }

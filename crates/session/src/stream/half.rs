@@ -103,20 +103,12 @@ impl<T: Serialize> StreamSender<T> {
     /// # Cancel safety
     /// It only waits.
     pub async fn room(&mut self) {
-        self.room_for(0).await;
-    }
-
-    async fn room_for(&mut self, size: usize) {
-        poll_fn(|cx| self.handle.poll_room(size, cx)).await;
+        poll_fn(|cx| self.handle.poll_room(cx)).await;
     }
 
     async fn queue_wait(&mut self, message: &T, acknowledge: bool) -> Result<u64, SendError> {
         loop {
             match self.queue(message, acknowledge) {
-                // With half of the queue free there was room, but not for this: it goes alone.
-                Err(SendError::Full { queued, limit }) if queued <= limit / 2 => {
-                    self.room_for(limit).await;
-                }
                 Err(SendError::Full { .. }) => self.room().await,
                 result => return result,
             }
@@ -178,9 +170,9 @@ impl Handle {
         self.shared.append(|outbox| outbox.finish_stream(self.id, trailer))
     }
 
-    pub(super) fn poll_room(&self, size: usize, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut waker = Some(cx.waker().clone());
-        let polled = self.shared.lock().poll_stream_room(self.id, size, &mut waker);
+        let polled = self.shared.lock().poll_stream_room(self.id, &mut waker);
         drop(waker);
         polled
     }

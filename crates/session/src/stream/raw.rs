@@ -98,7 +98,7 @@ impl RawStream {
         loop {
             match self.handle.queue(&from[..n], false) {
                 Ok(_) => return Poll::Ready(Ok(n)),
-                Err(SendError::Full { .. }) => match self.handle.poll_room(n, cx) {
+                Err(SendError::Full { .. }) => match self.handle.poll_room(cx) {
                     Poll::Ready(()) => {}
                     Poll::Pending => return Poll::Pending,
                 },

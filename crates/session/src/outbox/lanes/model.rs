@@ -383,12 +383,13 @@ impl Both {
         }
         streams.reset(id, ErrorCode(1), "");
         let mut cut = None;
-        streams.render(|word| {
+        let mut at = 0;
+        while let Some(word) = streams.next_owed(&mut at) {
             if let Owed::Reset { stream, left, .. } = word {
                 lanes.stream_gone(left.lane, stream, left.cut);
                 cut = Some(left.cut);
             }
-        });
+        }
         assert_eq!(cut, Some(line.open.unwrap_or(0)));
         self.given_up += line.pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         self.lines.remove(&(lane, Name::Stream(id)));
