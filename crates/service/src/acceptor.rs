@@ -162,7 +162,7 @@ async fn admit(
         }
     };
     let mut fresh = Fresh::new(&inner, connection, protocol, name, Direction::Accepted, handled);
-    match fresh.open().await {
+    match fresh.open(&inner).await {
         Ok(opened) => {
             drop(pass);
             if let Err(full) = fresh.start(&inner, *opened) {

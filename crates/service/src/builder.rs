@@ -6,7 +6,7 @@ use std::time::Duration;
 use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool};
 use moorline_noise::{Provider, Suites};
 use moorline_protocol::{
-    Local, MessageRegistry, PendingHandshakes, ProtocolFactory, ProtocolRegistry, Settings,
+    Local, Message, MessageRegistry, PendingHandshakes, ProtocolFactory, ProtocolRegistry, Settings,
 };
 use moorline_session::Hub;
 
@@ -16,6 +16,7 @@ use crate::known_peers::KnownPeers;
 use crate::limits;
 use crate::peers::Peers;
 use crate::provider;
+use crate::required::{Required, Wanted, wanted};
 use crate::service::{Parts, Patience, Service};
 use crate::transport::{Transport, TransportRegistry};
 
@@ -30,6 +31,7 @@ pub struct ServiceBuilder {
     provider: Option<Provider>,
     settings: Settings,
     registry: Option<MessageRegistry>,
+    required: Vec<Wanted>,
     protocols: Vec<Arc<dyn ProtocolFactory>>,
     transports: TransportRegistry,
     agent: String,
@@ -49,6 +51,7 @@ impl Default for ServiceBuilder {
             provider: None,
             settings: Settings::default(),
             registry: None,
+            required: Vec::new(),
             protocols: Vec::new(),
             transports: TransportRegistry::default(),
             agent: concat!("moorline/", env!("CARGO_PKG_VERSION")).into(),
@@ -170,6 +173,14 @@ impl ServiceBuilder {
         self
     }
 
+    /// A peer must handle messages of type `M`, or there is no session with it, and both sides are
+    /// told which are missing. May be said of any number of types. Peers with a default handler do
+    /// not say what they handle, and are believed.
+    pub fn require<M: Message>(mut self) -> Self {
+        self.required.push(wanted::<M>());
+        self
+    }
+
     /// What software we say we are, at most 64 bytes.
     pub fn agent(mut self, agent: &str) -> Self {
         self.agent = agent.into();
@@ -184,6 +195,7 @@ impl ServiceBuilder {
     pub fn build(self) -> Result<Service> {
         self.settings.check()?;
         let registry = self.registry.map_or_else(MessageRegistry::process, Ok)?;
+        let required = Required::of(&self.required, &registry)?;
         let mut protocols = ProtocolRegistry::registered()?;
         for factory in self.protocols {
             protocols.add(factory)?;
@@ -208,6 +220,7 @@ impl ServiceBuilder {
         let hub = Hub::new(self.sessions_max, self.settings.timeout);
         Ok(Service::assemble(Parts {
             local,
+            required,
             protocols,
             transports: self.transports,
             peers: self.peers,

@@ -1,5 +1,6 @@
 //! A connection from its first byte to its last: handshake, session, end. The same for both sides.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -51,9 +52,16 @@ impl Fresh {
         }
     }
 
-    /// The handshake.
-    pub(crate) async fn open(&mut self) -> Result<Box<Opened>, CloseReason> {
-        opening::open(&mut self.intake, &self.writer, &mut self.out).await
+    /// The handshake, and whether the peer handles what is required of it.
+    pub(crate) async fn open(&mut self, inner: &Inner) -> Result<Box<Opened>, CloseReason> {
+        let Self { intake, writer, out, .. } = self;
+        let mut opened = opening::open(intake, writer, out).await?;
+        let Some(farewell) = inner.required.unmet(&opened.types) else { return Ok(opened) };
+        opening::turn_away(&mut opened, &farewell, &**writer, out)?;
+        // Closed with bytes unread, the connection would be reset before the peer has read why.
+        let rest = poll_fn(|cx| intake.poll_discard(cx));
+        let _ = tokio::time::timeout(inner.patience.close, rest).await;
+        Err(CloseReason::ByUs(farewell))
     }
 
     /// Makes a session of it, which its own task drives from now on.

@@ -73,7 +73,7 @@ impl Dial<'_> {
     async fn learn(&self) -> Result<PublicKey> {
         let learn = Learn::default();
         let mut fresh = self.fresh(Remote::Asked(Box::new(learn.clone()))).await?;
-        match (fresh.open().await, learn.key()) {
+        match (fresh.open(self.inner).await, learn.key()) {
             (Err(CloseReason::HandshakeFailed(HandshakeFailure::NotTrusted)), Some(key)) => Ok(key),
             (Err(reason), _) => Err(Error::Handshake { url: self.address.to_string(), reason }),
             (Ok(_), _) => unreachable!("a peer that is only asked for its key is refused"),
@@ -84,7 +84,7 @@ impl Dial<'_> {
         let inner = self.inner;
         let mut fresh = self.fresh(remote).await?;
         let refused = |reason| Error::Handshake { url: self.address.to_string(), reason };
-        let opened = fresh.open().await.map_err(refused)?;
+        let opened = fresh.open(inner).await.map_err(refused)?;
         if inner.is_stopped() {
             return Err(Error::ShutDown);
         }

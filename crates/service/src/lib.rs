@@ -74,6 +74,7 @@ mod opening;
 mod peers;
 mod provider;
 mod refusals;
+mod required;
 mod revocation;
 pub mod schema;
 mod service;

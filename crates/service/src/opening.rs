@@ -1,12 +1,13 @@
 //! From a fresh connection to an open session, or to the reason why there is none.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use moorline_buffers::SendBuffer;
-use moorline_protocol::{CloseReason, Ending, Opened, Step, Violation};
+use moorline_protocol::{CloseReason, Ending, Farewell, Frame, Lane, Opened, Step, Violation};
 
 use crate::intake::Intake;
 use crate::limits::SILENCE_TICK;
@@ -36,6 +37,26 @@ fn say_why(reason: &CloseReason, writer: &dyn Writer, out: &mut SendBuffer) {
         while !out.is_empty() && matches!(write_once(writer, out), Ok(true)) {}
         writer.shutdown();
     }
+}
+
+/// Says goodbye to a peer that has just been let in.
+pub(crate) fn turn_away(
+    opened: &mut Opened,
+    farewell: &Farewell,
+    writer: &dyn Writer,
+    out: &mut SendBuffer,
+) -> Result<(), CloseReason> {
+    let mut said = SendBuffer::with_block_max(out.pool(), opened.block_max);
+    let (code, message) = (farewell.code, Cow::Borrowed(&*farewell.text));
+    let encoded = opened.encoder.encode(&Frame::Close { code, message }, Lane::High, &mut said);
+    encoded.map_err(|_| CloseReason::ByUs(farewell.clone()))?;
+    while let Some(block) = said.pop_block() {
+        opened.sealing.seal(block, out)?;
+    }
+    // What the kernel does not take at once is not worth waiting for.
+    while !out.is_empty() && matches!(write_once(writer, out), Ok(true)) {}
+    writer.shutdown();
+    Ok(())
 }
 
 fn poll_open(

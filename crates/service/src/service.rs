@@ -31,6 +31,7 @@ use crate::housekeeping::keep_house;
 use crate::known_peers::KnownPeers;
 use crate::limits::CUT_WAIT;
 use crate::peers::Peers;
+use crate::required::Required;
 use crate::revocation::Guests;
 use crate::stream_handler::{HandleRaw, HandleStream, StreamHandler};
 use crate::tasks::Tasks;
@@ -45,6 +46,7 @@ pub struct Service {
 
 pub(crate) struct Inner {
     pub(crate) local: Arc<Local>,
+    pub(crate) required: Required,
     pub(crate) protocols: ProtocolRegistry,
     pub(crate) transports: TransportRegistry,
     pub(crate) peers: Peers,
@@ -89,6 +91,7 @@ type Way = (Address, Arc<dyn Transport>, Arc<dyn ProtocolFactory>);
 /// What a builder hands over.
 pub(crate) struct Parts {
     pub(crate) local: Local,
+    pub(crate) required: Required,
     pub(crate) protocols: ProtocolRegistry,
     pub(crate) transports: TransportRegistry,
     pub(crate) peers: Peers,
@@ -105,10 +108,11 @@ impl Service {
     }
 
     pub(crate) fn assemble(parts: Parts) -> Self {
-        let Parts { local, protocols, transports, peers, known_peers, hub, .. } = parts;
+        let Parts { local, required, protocols, transports, peers, known_peers, hub, .. } = parts;
         let Parts { outbox_bytes, patience, .. } = parts;
         let inner = Inner {
             local: Arc::new(local),
+            required,
             protocols,
             transports,
             peers,
