@@ -188,7 +188,8 @@ fn calls_overtake_a_transfer_of_many_megabytes() {
             async move {
                 let mut sink = tokio::io::sink();
                 let bytes = tokio::io::copy(&mut stream, &mut sink).await.unwrap();
-                stream.shutdown().await.unwrap();
+                // Who has sent all and listens no more may be gone by now.
+                let _ = stream.shutdown().await;
                 tell.send(bytes).unwrap();
             }
         });
