@@ -1,6 +1,7 @@
 //! Why a connection ended, sorted by whose doing it was, and what the peer is told of it.
 
 use std::fmt;
+use std::time::Duration;
 
 use moorline_noise::{PublicKey, Refusal};
 
@@ -30,8 +31,16 @@ pub enum CloseReason {
     #[error("a record did not verify: the connection was tampered with, or is broken")]
     Tampered,
     /// The peer did not answer a ping in time.
-    #[error("no answer to a ping in time")]
-    Heartbeat,
+    #[error(
+        "no answer to a ping, and nothing else heard of the peer for {} ms, the limit is {} ms \
+         (knob: `dead_after`)", silence.as_millis(), limit.as_millis()
+    )]
+    Heartbeat {
+        /// For so long nothing was heard.
+        silence: Duration,
+        /// For so long a ping may stand unanswered.
+        limit: Duration,
+    },
     /// A handshake we answered came to nothing. The peer was told nothing.
     #[error("handshake refused: {0}")]
     HandshakeRefused(HandshakeRefusal),
@@ -268,7 +277,7 @@ impl CloseReason {
             // A CLOSE is answered by a CLOSE (PROTOCOL 10).
             Self::ByPeer(_) => Ending::Close(ErrorCode::APPLICATION),
             Self::Violation(violation) => Ending::Close(violation.code),
-            Self::Heartbeat => Ending::Close(ErrorCode::HEARTBEAT),
+            Self::Heartbeat { .. } => Ending::Close(ErrorCode::HEARTBEAT),
             Self::Exhausted(_) => Ending::Close(ErrorCode::OVERLOADED),
             Self::HandshakeRefused(HandshakeRefusal::Eof) => Ending::Dead,
             Self::HandshakeRefused(_) => Ending::Silent,

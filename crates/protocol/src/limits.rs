@@ -51,6 +51,15 @@ pub const TYPES_MAX: u32 = 4_096;
 /// Time for a request that names none.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
+/// Silence after which a peer that something waits for is asked whether it is there: often enough
+/// that with [`DEAD_AFTER_DEFAULT`] its death is known when a call of the default time gives up, and
+/// seldom enough to cost nothing.
+pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How long a PING may stand unanswered while nothing else comes either: TCP has sent it again after
+/// 1, 2, 4 and 8 seconds by then, and the pauses of a live process are shorter.
+pub const DEAD_AFTER_DEFAULT: Duration = Duration::from_secs(20);
+
 /// From the first byte to a confirmed session, in all.
 pub const HANDSHAKE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 

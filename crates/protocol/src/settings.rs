@@ -53,6 +53,17 @@ pub struct Settings {
     pub streams_max: u32,
     /// Time for our requests that name none. Default 30 s; `None` waits for ever.
     pub timeout: Option<Duration>,
+    /// Silence of a peer that something waits for, after which it is asked with a PING whether it is
+    /// there. Default 10 s; `None` never asks.
+    pub heartbeat: Option<Duration>,
+    /// Silence after which a peer is asked even if nothing waits for it. Default `None`: an idle
+    /// session is left alone.
+    pub keep_alive: Option<Duration>,
+    /// How long a PING may stand unanswered while nothing else comes either, until the session is
+    /// closed with HEARTBEAT. Default 20 s.
+    pub dead_after: Duration,
+    /// A session without calls, streams and messages for so long is closed. Default `None`: never.
+    pub idle_timeout: Option<Duration>,
     /// From the first byte to a confirmed session. Default 5 s.
     pub handshake_timeout: Duration,
     /// log2 of the largest record we take, 12 to 16. Default 16.
@@ -68,6 +79,10 @@ impl Default for Settings {
             in_flight_max: limits::IN_FLIGHT_MAX_DEFAULT,
             streams_max: limits::STREAMS_MAX_DEFAULT,
             timeout: Some(limits::TIMEOUT_DEFAULT),
+            heartbeat: Some(limits::HEARTBEAT_DEFAULT),
+            keep_alive: None,
+            dead_after: limits::DEAD_AFTER_DEFAULT,
+            idle_timeout: None,
             handshake_timeout: limits::HANDSHAKE_TIMEOUT_DEFAULT,
             record_log2: 16,
         }
@@ -95,7 +110,15 @@ impl Settings {
     /// The first value out of its bounds.
     pub fn check(&self) -> Result<(), SettingOutOfBounds> {
         use limits::{IN_FLIGHT_MIN, MESSAGE_MAX_MAX, STREAMS_MIN, WINDOW_MAX, WINDOW_MIN};
+        // None of these may be nothing: it would be over before it began. Unset is as good as long.
+        let ms = |time: Option<Duration>| {
+            time.map_or(u64::MAX, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+        };
         let bounds = [
+            ("heartbeat (ms)", ms(self.heartbeat), 1, u64::MAX),
+            ("keep_alive (ms)", ms(self.keep_alive), 1, u64::MAX),
+            ("dead_after (ms)", ms(Some(self.dead_after)), 1, u64::MAX),
+            ("idle_timeout (ms)", ms(self.idle_timeout), 1, u64::MAX),
             ("message_max", self.message_max, WINDOW_MIN, MESSAGE_MAX_MAX),
             ("initiation_window", self.initiation_window, WINDOW_MIN, WINDOW_MAX),
             ("stream_window", self.stream_window, WINDOW_MIN, WINDOW_MAX),

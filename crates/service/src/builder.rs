@@ -8,7 +8,7 @@ use moorline_noise::{Provider, Suites};
 use moorline_protocol::{
     Local, Message, MessageRegistry, PendingHandshakes, ProtocolFactory, ProtocolRegistry, Settings,
 };
-use moorline_session::Hub;
+use moorline_session::{Flush, Hub};
 
 use crate::error::Result;
 use crate::keys::Identity;
@@ -36,6 +36,7 @@ pub struct ServiceBuilder {
     transports: TransportRegistry,
     agent: String,
     outbox_bytes: usize,
+    flush: Flush,
     sessions_max: usize,
     patience: Patience,
 }
@@ -56,6 +57,7 @@ impl Default for ServiceBuilder {
             transports: TransportRegistry::default(),
             agent: concat!("moorline/", env!("CARGO_PKG_VERSION")).into(),
             outbox_bytes: moorline_session::limits::OUTBOX_BYTES_DEFAULT,
+            flush: Flush::default(),
             sessions_max: moorline_session::limits::SESSIONS_MAX_DEFAULT,
             patience: Patience::default(),
         }
@@ -110,6 +112,41 @@ impl ServiceBuilder {
     /// Time for calls that name none. Default 30 s; `None` waits for ever.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.timeout = timeout.into();
+        self
+    }
+
+    /// Silence of a peer after which it is asked whether it is there, if a call, a stream or a post
+    /// waits for it. Default 10 s; `None` never asks.
+    pub fn heartbeat(mut self, silence: impl Into<Option<Duration>>) -> Self {
+        self.settings.heartbeat = silence.into();
+        self
+    }
+
+    /// The same for sessions at rest, each of which then has a timer: where something between the two
+    /// forgets connections that are silent, or where an end has to be known at once. Default `None`.
+    pub fn keep_alive(mut self, silence: impl Into<Option<Duration>>) -> Self {
+        self.settings.keep_alive = silence.into();
+        self
+    }
+
+    /// How long a peer that was asked may say nothing at all, before its session is closed with
+    /// HEARTBEAT. Default 20 s.
+    pub fn dead_after(mut self, time: Duration) -> Self {
+        self.settings.dead_after = time;
+        self
+    }
+
+    /// Closes a session, in order, that had no call, no stream and no message for so long. Default
+    /// `None`: never.
+    pub fn idle_timeout(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.settings.idle_timeout = time.into();
+        self
+    }
+
+    /// When what sessions queue leaves; each may say otherwise with
+    /// [`set_flush`](moorline_session::SessionRef::set_flush). Default [`Flush::Auto`].
+    pub fn flush(mut self, flush: Flush) -> Self {
+        self.flush = flush;
         self
     }
 
@@ -218,6 +255,8 @@ impl ServiceBuilder {
             agent: self.agent,
         };
         let hub = Hub::new(self.sessions_max, self.settings.timeout);
+        hub.set_flush_default(self.flush);
+        hub.set_key_source(move |key| provider.rng.fill(key).is_ok());
         Ok(Service::assemble(Parts {
             local,
             required,

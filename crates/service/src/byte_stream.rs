@@ -50,8 +50,10 @@ impl AsyncWrite for ByteStream {
         self.0.poll_write(cx, from).map_err(broken)
     }
 
-    /// What is queued goes out by itself.
+    /// Lets out what is queued, as [`SessionRef::flush`](moorline_session::SessionRef::flush) does. It
+    /// does not wait for it.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.session().flush();
         Poll::Ready(Ok(()))
     }
 

@@ -89,7 +89,7 @@ impl Fresh {
         let flusher: Arc<dyn Flusher> = writer.clone();
         let weak: Weak<dyn Flusher> = Arc::downgrade(&flusher);
         core.set_flusher(weak);
-        let cx = Context { session: session.clone(), format, due: None };
+        let cx = Context::new(session.clone(), format);
         let unused = SendBuffer::new(&local.blocks);
         let handlers = Arc::clone(&inner.handlers);
         let close = inner.patience.close;

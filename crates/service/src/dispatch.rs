@@ -1,6 +1,7 @@
 //! A delivered message to its handler, and the answer back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use moorline_protocol::{Body, CloseReason, ErrorCode, Kind, Opening};
 use moorline_session::{Answer, Core, Delivery, IncomingStream, Ticket, with_scratch};
@@ -17,20 +18,24 @@ pub(crate) fn dispatch(
     table: &HandlerTable,
     cx: &mut Context,
     streams: &mut Option<JoinSet<()>>,
+    now: Instant,
     delivery: Delivery<'_>,
 ) -> Result<(), CloseReason> {
     match delivery {
         Delivery::Nothing | Delivery::PeerDrains => Ok(()),
-        Delivery::Post { kind, body, .. } => {
-            cx.due = None;
+        Delivery::Post { kind, meta, body } => {
+            (cx.due, cx.said) = (None, meta.into());
             post(core, table, cx, kind, &body)
         }
-        Delivery::Request { ticket, kind, body, .. } => {
-            cx.due = ticket.due();
+        Delivery::Request { mut ticket, kind, meta, body } => {
+            if let Some(time) = table.request(kind).and_then(|handler| handler.time()) {
+                ticket.allow(now, time);
+            }
+            (cx.due, cx.said) = (ticket.due(), meta.into());
             request(core, table, cx, ticket, kind, &body)
         }
-        Delivery::Open { stream, opening, .. } => {
-            cx.due = None;
+        Delivery::Open { stream, opening, meta } => {
+            (cx.due, cx.said) = (None, meta.into());
             open(core, table, cx, stream, &opening, streams)
         }
     }

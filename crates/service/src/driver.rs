@@ -137,7 +137,7 @@ impl Driver {
     /// The law of the seam: pull frames until there is none, write, then wait.
     fn turn(&mut self, cx: &mut TaskContext<'_>) -> Result<Turn, CloseReason> {
         let now = Instant::now();
-        self.core.begin_turn(now);
+        self.core.begin_turn(now)?;
         self.look_around(now)?;
         let received = self.receive(cx, now)?;
         self.core.end_turn();
@@ -203,7 +203,8 @@ impl Driver {
         while let Step::Frame(frame, cost) = Intake::next(buffer, protocol, now, &mut self.unused)?
         {
             let delivery = self.core.handle_frame(now, frame, cost)?;
-            dispatch(&mut self.core, &self.table, &mut self.cx, &mut self.streams, delivery)?;
+            let Self { core, table, cx, streams, .. } = self;
+            dispatch(core, table, cx, streams, now, delivery)?;
             if self.core.answers_len() >= EARLY_FLUSH_ANSWERS {
                 self.core.end_turn();
                 self.writer.pump()?;
@@ -291,7 +292,7 @@ impl Driver {
             return Ok(false);
         }
         let now = Instant::now();
-        self.core.handle_timeout(now);
+        self.core.handle_timeout(now)?;
         if self.intake.protocol.deadline().is_some_and(|deadline| deadline <= now) {
             self.intake.protocol.handle_timeout(now)?;
         }
@@ -321,10 +322,11 @@ impl Driver {
         let mut lingers = said;
         if let Some(code) = farewell {
             let text = match &reason {
-                CloseReason::Violation(violation) => violation.rule,
-                _ => "",
+                CloseReason::Violation(violation) => violation.rule.into(),
+                CloseReason::Heartbeat { .. } => reason.to_string(),
+                _ => String::new(),
             };
-            self.lost_bytes += self.core.cut_short(Farewell::new(code, text)).unwrap_or(0);
+            self.lost_bytes += self.core.cut_short(Farewell::new(code, &text)).unwrap_or(0);
             // The farewell must be sealed before the session ends and takes back what is queued.
             lingers = self.writer.seal_rest().is_ok() && self.writer.pump().is_ok();
         }

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use moorline_protocol::{ErrorCode, Format, Message, MessageFamily, Request};
 use moorline_session::{Answer, Failure};
@@ -25,6 +26,11 @@ pub(crate) trait PostHandler: Send + Sync {
 /// A handler of requests. What is to be said goes to `out`, encoded.
 pub(crate) trait RequestHandler: Send + Sync {
     fn call(&self, cx: &Context, body: &[u8], out: &mut Vec<u8>) -> Result<Reply, Undecodable>;
+
+    /// The time it has for an answer, where it has a say in that.
+    fn time(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// How far a request handler got.
@@ -132,6 +138,7 @@ where
 /// that box move to a task.
 pub(crate) struct Handle<Q, F, Fut> {
     handler: F,
+    time: Option<Duration>,
     recycled: Recycled<Fut>,
     request: PhantomData<fn(Q)>,
 }
@@ -164,8 +171,8 @@ impl<Fut> Recycled<Fut> {
 }
 
 impl<Q, F, Fut> Handle<Q, F, Fut> {
-    pub(crate) fn new(handler: F) -> Self {
-        Self { handler, recycled: Recycled(Arc::default()), request: PhantomData }
+    pub(crate) fn new(handler: F, time: Option<Duration>) -> Self {
+        Self { handler, time, recycled: Recycled(Arc::default()), request: PhantomData }
     }
 }
 
@@ -201,6 +208,10 @@ where
             }
             Err(_) => Ok(Reply::Done(Said::panicked::<Q>())),
         }
+    }
+
+    fn time(&self) -> Option<Duration> {
+        self.time
     }
 }
 

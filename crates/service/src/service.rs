@@ -168,7 +168,28 @@ impl Service {
         F: Fn(Context, Q) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Q::Response, Failure<Q::Error>>> + Send + 'static,
     {
-        let handler: Arc<dyn RequestHandler> = Arc::new(Handle::<Q, F, Fut>::new(handler));
+        self.handle_for(None, handler);
+    }
+
+    /// As [`handle`](Self::handle), for a handler that gets no more than `time`, even if its caller
+    /// allows more. When it is over the handler is dropped and its caller hears of DEADLINE, with that
+    /// time.
+    pub fn handle_within<Q, F, Fut>(&self, time: Duration, handler: F)
+    where
+        Q: Request + DeserializeOwned + 'static,
+        F: Fn(Context, Q) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Q::Response, Failure<Q::Error>>> + Send + 'static,
+    {
+        self.handle_for(Some(time), handler);
+    }
+
+    fn handle_for<Q, F, Fut>(&self, time: Option<Duration>, handler: F)
+    where
+        Q: Request + DeserializeOwned + 'static,
+        F: Fn(Context, Q) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Q::Response, Failure<Q::Error>>> + Send + 'static,
+    {
+        let handler: Arc<dyn RequestHandler> = Arc::new(Handle::<Q, F, Fut>::new(handler, time));
         self.register::<Q>(|handlers, index| handlers.add_request(index, handler));
     }
 

@@ -150,6 +150,7 @@ impl Half {
         loop {
             self.fill(source, WIRE_HIGH_WATER)?;
             if self.wire.is_empty() {
+                source.written();
                 return Ok(Written::All);
             }
             if !write_once(socket, &mut self.wire)? {

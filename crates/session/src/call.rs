@@ -8,6 +8,7 @@ use std::time::Duration;
 use moorline_protocol::{ErrorCode, Meta, Request};
 
 use crate::errors::{CallError, SendError};
+use crate::hub::Hub;
 use crate::requests::{Outcome, Reply};
 use crate::scratch::{keep_scratch, take_scratch, with_scratch};
 use crate::session_ref::SessionRef;
@@ -18,6 +19,9 @@ pub struct Call<Q: Request> {
     session: SessionRef,
     request: Q,
     timeout: Timeout,
+    /// Whatever else is said, no longer than this.
+    at_most: Option<Duration>,
+    wants_key: bool,
     meta: Meta,
 }
 
@@ -29,7 +33,8 @@ enum Timeout {
 
 impl<Q: Request> Call<Q> {
     pub(crate) fn new(session: SessionRef, request: Q) -> Self {
-        Self { session, request, timeout: Timeout::Default, meta: Meta::default() }
+        let (timeout, meta) = (Timeout::Default, Meta::default());
+        Self { session, request, timeout, at_most: None, wants_key: false, meta }
     }
 
     /// How long to wait for the answer, instead of the session's default of 30 s. The peer is told,
@@ -45,35 +50,78 @@ impl<Q: Request> Call<Q> {
         self
     }
 
-    /// 0 to 7, 4 if not said. Above 7 counts as 7. The peer is told; neither side orders by it yet.
+    /// Waits no longer than this, whatever else is or was said: for a call that is part of a greater
+    /// one. Said twice, the shorter time counts.
+    pub fn at_most(mut self, time: Duration) -> Self {
+        self.at_most = Some(self.at_most.map_or(time, |before| before.min(time)));
+        self
+    }
+
+    /// 0 to 7, 4 if not said. Above 7 counts as 7. The request and its answer overtake those of lower
+    /// lanes: 6 and 7 go before 2 to 5, and these before 0 and 1.
     pub fn priority(mut self, priority: u8) -> Self {
         self.meta.priority = Some(priority.min(7));
         self
     }
 
-    /// Says that running it twice does no harm. The peer is told; nothing is sent again yet.
+    /// Says that running it twice does no harm, and gives it a random key that tells this call from
+    /// any other. The peer is told both; nothing is sent again by itself yet.
     pub fn idempotent(mut self) -> Self {
         self.meta.idempotent = true;
+        self.wants_key = true;
+        self
+    }
+
+    /// As [`idempotent`](Self::idempotent), under a key of your own: for sending a call again that may
+    /// have run. The first attempt is 0.
+    pub fn idempotent_as(mut self, key: [u8; 16], attempt: u32) -> Self {
+        self.meta.idempotent = true;
+        self.wants_key = false;
+        self.meta.idempotency_key = Some(Box::new(key));
+        self.meta.attempt = attempt;
+        self
+    }
+
+    /// Hands a W3C trace context to the peer's handler: 16 bytes of trace, 8 of span, 1 of flags.
+    pub fn trace(mut self, trace: [u8; 25]) -> Self {
+        self.meta.trace = Some(Box::new(trace));
         self
     }
 
     fn start(mut self) -> Result<Answer<Q>, SendError> {
+        let timeout = self.time(self.session.shared.hub.timeout_default);
         let shared = &*self.session.shared;
         let index = shared.registry.index_of::<Q>()?;
-        let timeout = match self.timeout {
-            Timeout::Default => shared.hub.timeout_default,
-            Timeout::Own(timeout) => {
-                // "For ever" travels as the longest time there is.
-                self.meta.deadline = Some(timeout.unwrap_or(Duration::MAX));
-                timeout
-            }
-        };
+        if self.wants_key {
+            self.meta.idempotency_key = random_key(&shared.hub)?;
+        }
         let id = with_scratch(|body| {
             shared.encode_body(&self.request, body)?;
             shared.request(index, Q::registration().name(), self.meta, timeout, body)
         })?;
-        Ok(Answer { session: self.session, id, done: false, answer: PhantomData })
+        Ok(Answer { session: self.session, id, timeout, done: false, answer: PhantomData })
     }
+
+    /// How long to wait, and what the peer is told of it: nothing where it knows.
+    fn time(&mut self, default: Option<Duration>) -> Option<Duration> {
+        let said = match self.timeout {
+            Timeout::Default => default,
+            Timeout::Own(timeout) => timeout,
+        };
+        let time = [said, self.at_most].into_iter().flatten().min();
+        if matches!(self.timeout, Timeout::Own(_)) || time != said {
+            // "For ever" travels as the longest time there is.
+            self.meta.deadline = Some(time.unwrap_or(Duration::MAX));
+        }
+        time
+    }
+}
+
+/// `None` where nobody has said whence.
+fn random_key(hub: &Hub) -> Result<Option<Box<[u8; 16]>>, SendError> {
+    let Some(fill) = hub.keys.get() else { return Ok(None) };
+    let mut key = Box::new([0; 16]);
+    if fill(&mut key) { Ok(Some(key)) } else { Err(SendError::NoRandomness) }
 }
 
 impl<Q: Request> IntoFuture for Call<Q> {
@@ -124,6 +172,7 @@ impl<Q: Request> Future for CallFuture<Q> {
 struct Answer<Q> {
     session: SessionRef,
     id: u32,
+    timeout: Option<Duration>,
     done: bool,
     answer: PhantomData<fn() -> Q>,
 }
@@ -157,9 +206,14 @@ impl<Q: Request> Answer<Q> {
                 Err(decoded.map_or(CallError::Decode, CallError::App))
             }
             Outcome::Error { code, message, .. } => Err(CallError::Fault(code, message)),
-            Outcome::Timeout => Err(CallError::Timeout),
+            Outcome::Timeout => {
+                Err(CallError::Timeout { limit: self.timeout.unwrap_or(Duration::MAX) })
+            }
             Outcome::Closed { reason, sent } => Err(CallError::Closed { reason, sent }),
-            Outcome::TooLarge => Err(CallError::AnswerTooLarge),
+            Outcome::TooLarge { size, held, limit } => {
+                Err(CallError::AnswerTooLarge { size, held, limit })
+            }
+            Outcome::Malformed => Err(CallError::Decode),
         }
     }
 }

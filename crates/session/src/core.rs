@@ -4,6 +4,7 @@ mod frames;
 mod streams;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ use moorline_protocol::{
 use crate::calm::Calm;
 use crate::credit::ReceiveCredit;
 use crate::errors::our_fault;
+use crate::heartbeat::{Due, Heartbeat, Watch};
 use crate::incoming::{Answer, Deferred, Incoming, Responder, Ticket};
 use crate::limits::{PROBE_EVERY, WINDOW_GROWN_MAX};
 use crate::outbox::{Finished, Outbox, Phase, Signals};
@@ -32,6 +34,9 @@ pub struct Core {
     session: SessionRef,
     settings: Settings,
     credit: ReceiveCredit,
+    heartbeat: Heartbeat,
+    /// Whether the peer was heard in this turn.
+    heard: bool,
     /// The ping that measures a round trip.
     probe: Option<u64>,
     probed_at: Option<Instant>,
@@ -162,6 +167,21 @@ impl SessionWriter {
         taken
     }
 
+    /// Everything that was taken so far is with the kernel: who waits for that hears of it. To be
+    /// called by who writes, whenever nothing sealed is left.
+    pub fn written(&self) {
+        if !self.shared.flush_awaited.load(Ordering::Acquire) {
+            return;
+        }
+        let mut wakers = Vec::new();
+        let mut outbox = self.shared.lock();
+        if outbox.written(&mut wakers) {
+            self.shared.flush_awaited.store(false, Ordering::Release);
+        }
+        drop(outbox);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Something was left behind that only the driver can go on with. It finds out even if it is
     /// awake and just about to sleep.
     pub fn rouse_driver(&self) {
@@ -194,6 +214,8 @@ impl Core {
             session,
             settings,
             credit,
+            heartbeat: Heartbeat::new(&settings),
+            heard: false,
             probe: None,
             probed_at: None,
             turn_at: None,
@@ -239,20 +261,30 @@ impl Core {
     // ---- a turn ----------------------------------------------------------------------------
 
     /// Starts a turn: the clocks of new requests start now, and what is due ends.
-    pub fn begin_turn(&mut self, now: Instant) {
-        self.turn_at = Some(now);
+    ///
+    /// # Errors
+    /// As [`handle_timeout`](Self::handle_timeout).
+    pub fn begin_turn(&mut self, now: Instant) -> Result<(), CloseReason> {
         self.calm.pass_time(now);
+        self.heartbeat.begin(now);
+        self.turn_at = Some(now);
         let mut outbox = self.session.shared.lock();
         outbox.driver_is_awake();
         outbox.requests.stamp(now);
+        outbox.look_at_gate(now);
         outbox.swap_finished(&mut self.finished);
         self.seen.look_at(&outbox);
+        if outbox.take_said() {
+            self.heartbeat.active(now);
+        }
+        let deadline = self.deadline_of(&outbox);
         drop(outbox);
         self.free_finished();
         // A session that never comes to rest has deadlines all the same.
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.handle_timeout(now);
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.handle_timeout(now)?;
         }
+        Ok(())
     }
 
     /// Requests that tasks have answered: their numbers are free again.
@@ -275,6 +307,7 @@ impl Core {
         frame: Frame<'b>,
         cost: Cost,
     ) -> Result<Delivery<'b>, CloseReason> {
+        self.hear(now, &frame);
         if let Cost::Session(cost) = cost {
             self.credit.receive(cost)?;
             // Inline handlers take a message at once, and what is incomplete must not use up the
@@ -307,6 +340,17 @@ impl Core {
     fn known(&self, kind: Kind) -> Kind {
         let Kind::Unknown { hash: Some(hash), .. } = kind else { return kind };
         self.session.shared.registry.find(hash).map_or(kind, Kind::Known)
+    }
+
+    /// The peer is there; and unless it only says so, somebody needs the session.
+    fn hear(&mut self, now: Instant, frame: &Frame<'_>) {
+        self.heard = true;
+        self.heartbeat.heard(now);
+        let control =
+            matches!(frame, Frame::Ping { .. } | Frame::Pong { .. } | Frame::Credit { .. });
+        if !control {
+            self.heartbeat.active(now);
+        }
     }
 
     /// Answers a request that was delivered, from the driver.
@@ -359,6 +403,9 @@ impl Core {
         if let Some(total) = credit {
             outbox.set_credit(total);
         }
+        if std::mem::take(&mut self.heard) {
+            outbox.heard();
+        }
         self.seen.look_at(&outbox);
         let well = outbox.streams_ended_well();
         // Only while credit is being told can a window be what holds the peer back.
@@ -408,9 +455,23 @@ impl Core {
 
     /// Ready when somebody asks for something; for a driver that cannot write at the moment.
     pub fn poll_signals(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.rest(cx, Outbox::poll_signals)
+    }
+
+    fn rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Outbox, &mut Option<Waker>) -> Poll<()>,
+    ) -> Poll<()> {
         let mut waker = Some(cx.waker().clone());
-        let polled = self.session.shared.lock().poll_signals(&mut waker);
+        let mut outbox = self.session.shared.lock();
+        let polled = poll(&mut outbox, &mut waker);
+        let said = outbox.take_said();
+        drop(outbox);
         drop(waker);
+        if let Some(turn_at) = self.turn_at.filter(|_| said) {
+            self.heartbeat.active(turn_at);
+        }
         polled
     }
 
@@ -424,24 +485,50 @@ impl Core {
 
     /// Ready when the outbox has something for the wire; otherwise its next writer wakes us.
     pub fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut waker = Some(cx.waker().clone());
-        let polled = self.session.shared.lock().poll_work(&mut waker);
-        drop(waker);
-        polled
+        self.rest(cx, Outbox::poll_work)
     }
 
     /// The next time [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let calls = self.session.shared.lock().requests.deadline();
-        [calls, self.incoming.deadline()].into_iter().flatten().min()
+        self.deadline_of(&self.session.shared.lock())
     }
 
-    /// Ends calls and handlers whose time is over.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.session.shared.lock().requests.expire(now, &mut self.wakers);
+    fn deadline_of(&self, outbox: &Outbox) -> Option<Instant> {
+        let peer = self.heartbeat.deadline(self.watch(outbox));
+        let (calls, gate) = (outbox.requests.deadline(), outbox.gate_opens_at());
+        [calls, self.incoming.deadline(), gate, peer].into_iter().flatten().min()
+    }
+
+    fn watch(&self, outbox: &Outbox) -> Watch {
+        let watch = outbox.watch();
+        Watch { busy: watch.busy || self.incoming.running() > 0, ..watch }
+    }
+
+    /// Ends calls and handlers whose time is over, asks a silent peer whether it is there, and closes
+    /// a session that nobody has needed for long.
+    ///
+    /// # Errors
+    /// The peer has not answered that question in time: the session is over.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), CloseReason> {
+        let mut outbox = self.session.shared.lock();
+        outbox.requests.expire(now, &mut self.wakers);
+        outbox.look_at_gate(now);
+        let watch = self.watch(&outbox);
+        let mut result = Ok(());
+        match self.heartbeat.look(now, watch) {
+            Due::Nothing => {}
+            Due::Ask => self.heartbeat.asked(outbox.ask(), now),
+            Due::Idle => drop(outbox.begin_close(Farewell::ordinary())),
+            Due::Dead(silence) => {
+                let limit = self.settings.dead_after;
+                result = Err(CloseReason::Heartbeat { silence, limit });
+            }
+        }
+        drop(outbox);
         self.incoming.expire(now);
         self.wakers.drain(..).for_each(Waker::wake);
+        result
     }
 
     /// What this side handles may have changed: the peer is told if so.

@@ -1,6 +1,7 @@
 //! What can go wrong with a message, sorted by whose doing it was.
 
 use std::fmt;
+use std::time::Duration;
 
 use moorline_buffers::PoolExhausted;
 use moorline_protocol::{CloseReason, EncodeError, ErrorCode, Farewell, RegistryError};
@@ -66,6 +67,9 @@ pub enum SendError {
     /// The message type could not be registered.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The system gave no random number for the key of an idempotent call.
+    #[error("the system gave no random number for the key of an idempotent call")]
+    NoRandomness,
     /// No memory.
     #[error(transparent)]
     Exhausted(#[from] PoolExhausted),
@@ -127,7 +131,10 @@ pub enum CallError<E> {
     /// The peer, or the framework on its side, refused or failed.
     Fault(ErrorCode, Box<str>),
     /// No answer in time.
-    Timeout,
+    Timeout {
+        /// The time it had, from when it was queued.
+        limit: Duration,
+    },
     /// The session ended first.
     Closed {
         /// Why.
@@ -140,7 +147,14 @@ pub enum CallError<E> {
     /// An answer came that is not of the declared type.
     Decode,
     /// The answer is above what this side takes, or too many answers wait for their callers.
-    AnswerTooLarge,
+    AnswerTooLarge {
+        /// Bytes of the answer, or as many as were announced.
+        size: u64,
+        /// Bytes of answers that their callers have not taken; 0 if these are not the reason.
+        held: u64,
+        /// Bytes allowed, for both together.
+        limit: u64,
+    },
 }
 
 /// Whether a call that failed may have run at the peer.
@@ -161,7 +175,9 @@ impl<E> CallError<E> {
         match self {
             CallError::NotSent(_) | CallError::Closed { sent: false, .. } => Executed::No,
             CallError::Fault(code, _) if code.certainly_not_executed() => Executed::No,
-            CallError::App(_) | CallError::Decode | CallError::AnswerTooLarge => Executed::Yes,
+            CallError::App(_) | CallError::Decode | CallError::AnswerTooLarge { .. } => {
+                Executed::Yes
+            }
             _ => Executed::Maybe,
         }
     }
@@ -185,7 +201,11 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
             CallError::App(error) => write!(f, "the handler answered: {error}"),
             CallError::Fault(code, text) if text.is_empty() => write!(f, "the call failed: {code}"),
             CallError::Fault(code, text) => write!(f, "the call failed: {code}, \"{text}\""),
-            CallError::Timeout => f.write_str("no answer in time (knob: `timeout` of the call)"),
+            CallError::Timeout { limit } => write!(
+                f,
+                "no answer within {} ms (knob: `timeout` of the call, or of the service)",
+                limit.as_millis()
+            ),
             CallError::Closed { reason, sent: true } => {
                 write!(f, "the session ended before the answer, the call may have run: {reason}")
             }
@@ -194,9 +214,15 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
             }
             CallError::NotSent(error) => write!(f, "not sent: {error}"),
             CallError::Decode => f.write_str("the answer is not of the declared type"),
-            CallError::AnswerTooLarge => {
-                f.write_str("the answer is above what this side takes (knob: `message_max`)")
-            }
+            CallError::AnswerTooLarge { size, held: 0, limit } => write!(
+                f,
+                "the answer has {size} bytes, this side takes {limit} (knob: `message_max`)"
+            ),
+            CallError::AnswerTooLarge { size, held, limit } => write!(
+                f,
+                "the answer has {size} bytes, and {held} bytes of answers wait for their callers: \
+                 the limit is {limit} (twice the knob `message_max`); take them sooner"
+            ),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! All sessions of a process: the table, who hears of their ends, and who hears of everything.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use moorline_protocol::CloseReason;
 
 use crate::close::{CloseSubscription, CloseTable, SessionEnd};
 use crate::id::SessionId;
+use crate::outbox::Flush;
 use crate::session_ref::{SessionParts, SessionRef};
 use crate::table::{SessionTable, TableFull};
 use crate::topic::{
@@ -19,7 +20,12 @@ pub struct Hub {
     closes: CloseTable,
     topics: Topics,
     pub(crate) timeout_default: Option<Duration>,
+    flush_default: OnceLock<Flush>,
+    pub(crate) keys: OnceLock<KeySource>,
 }
+
+/// Fills an idempotency key with random bytes; `false` if there are none.
+pub(crate) type KeySource = Box<dyn Fn(&mut [u8; 16]) -> bool + Send + Sync>;
 
 impl Hub {
     /// For at most `sessions_max` sessions, whose calls wait `timeout_default` unless they say
@@ -31,7 +37,25 @@ impl Hub {
             closes: CloseTable::default(),
             topics: Topics::default(),
             timeout_default,
+            flush_default: OnceLock::new(),
+            keys: OnceLock::new(),
         })
+    }
+
+    /// When what sessions queue leaves, unless they say otherwise. Set once, before the first of
+    /// them; default is [`Flush::Auto`].
+    pub fn set_flush_default(&self, flush: Flush) {
+        let _ = self.flush_default.set(flush);
+    }
+
+    pub(crate) fn flush_default(&self) -> Flush {
+        self.flush_default.get().copied().unwrap_or_default()
+    }
+
+    /// Where the keys of idempotent requests come from: `fill` fills one with unpredictable bytes, or
+    /// says `false`. Set once; without it such requests carry no key.
+    pub fn set_key_source(&self, fill: impl Fn(&mut [u8; 16]) -> bool + Send + Sync + 'static) {
+        let _ = self.keys.set(Box::new(fill));
     }
 
     /// Gives a new session its id and tells [`struct@NewSession`] before anything of it is dispatched.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use moorline_protocol::{Body, ErrorCode, Frame, Lane};
 
@@ -39,21 +39,36 @@ enum Abort {
 
 /// What a running handler is to say when it is dropped before it has answered: the first reason to
 /// stop it counts.
-#[derive(Debug, Default)]
-struct Fate(AtomicI32);
+#[derive(Debug)]
+struct Fate {
+    code: AtomicI32,
+    /// Set if not the caller's time is what ends first.
+    own_time: Option<Duration>,
+}
 
 /// Code 0 is no reason for anything.
 const UNDECIDED: i32 = 0;
 
 impl Fate {
     fn decide(&self, code: ErrorCode) {
-        let _ = self.0.compare_exchange(UNDECIDED, code.0, Ordering::Relaxed, Ordering::Relaxed);
+        let order = Ordering::Relaxed;
+        let _ = self.code.compare_exchange(UNDECIDED, code.0, order, order);
     }
 
     fn code(&self) -> ErrorCode {
-        match self.0.load(Ordering::Relaxed) {
+        match self.code.load(Ordering::Relaxed) {
             UNDECIDED => ErrorCode::CANCELLED,
             code => ErrorCode(code),
+        }
+    }
+
+    /// Empty where the caller knows.
+    fn text(&self) -> String {
+        match self.own_time.filter(|_| self.code() == ErrorCode::DEADLINE) {
+            Some(time) => {
+                format!("the handler has {} ms (knob: `handle_within`)", time.as_millis())
+            }
+            None => String::new(),
         }
     }
 }
@@ -68,9 +83,20 @@ pub struct Ticket {
     pub(crate) due: Option<Instant>,
     /// What the peer asked for.
     pub(crate) priority: Option<u8>,
+    /// The handler's own time, where it is what ends first.
+    pub(crate) own_time: Option<Duration>,
 }
 
 impl Ticket {
+    /// The handler has so much time from now on, if its caller allows as much.
+    pub fn allow(&mut self, now: Instant, time: Duration) {
+        let ends = now.checked_add(time);
+        if let Some(due) = ends.filter(|ends| self.due.is_none_or(|due| *ends < due)) {
+            self.due = Some(due);
+            self.own_time = Some(time);
+        }
+    }
+
     /// When nobody waits for the answer any more.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
@@ -199,7 +225,8 @@ impl Drop for Responder {
         if std::thread::panicking() {
             self.send(Answer::Fault(ErrorCode::INTERNAL, "the handler panicked"));
         } else {
-            self.send(Answer::Fault(self.fate.code(), ""));
+            let text = self.fate.text();
+            self.send(Answer::Fault(self.fate.code(), &text));
         }
     }
 }
@@ -226,7 +253,8 @@ impl Incoming {
         if place >= self.entries.len() {
             self.entries.resize_with(place + 1, || None);
         }
-        let fate = Arc::new(Fate::default());
+        let fate = Fate { code: AtomicI32::new(UNDECIDED), own_time: ticket.own_time };
+        let fate = Arc::new(fate);
         let running = Running {
             held_bytes: ticket.held_bytes,
             due: ticket.due,

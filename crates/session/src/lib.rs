@@ -60,7 +60,7 @@
 //!     wire: &mut SendBuffer, // what is to be written to the peer
 //!     now: Instant,
 //! ) -> Result<(), CloseReason> {
-//!     core.begin_turn(now);
+//!     core.begin_turn(now)?;
 //!     while let Step::Frame(frame, cost) = protocol.next(now, input, wire)? {
 //!         match core.handle_frame(now, frame, cost)? {
 //!             Delivery::Post { .. } => {} // to a handler
@@ -183,6 +183,7 @@ mod close;
 mod core;
 mod credit;
 mod errors;
+mod heartbeat;
 mod hub;
 mod id;
 mod incoming;
@@ -203,7 +204,7 @@ pub use errors::{CallError, Executed, Failure, SendError, StreamError};
 pub use hub::Hub;
 pub use id::SessionId;
 pub use incoming::{Answer, Deferred, Responder, Ticket};
-pub use outbox::Signals;
+pub use outbox::{Flush, Signals};
 pub use scratch::with_scratch;
 pub use session_ref::{Direction, Flusher, SessionParts, SessionRef, SessionStatus};
 pub use stream::{IncomingStream, RawStream, Stream, StreamReceiver, StreamSender};

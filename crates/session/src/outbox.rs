@@ -5,6 +5,7 @@
 //! woken, or dropped, after it is released: an executor may do anything in either.
 
 mod driver;
+mod gate;
 mod inbox;
 mod lanes;
 mod on_stream;
@@ -22,8 +23,10 @@ use moorline_protocol::{
     MessageIndex, Opened, PeerTypes, Settings, Violation,
 };
 
+pub use self::gate::Flush;
+use self::gate::Gate;
 pub(crate) use self::inbox::Taken;
-use self::lanes::{Flow, Lanes};
+use self::lanes::{End, Flow, Lanes};
 pub(crate) use self::on_stream::{NewStream, Outgoing};
 use self::pings::Pings;
 pub(crate) use self::streams::Verdict;
@@ -61,6 +64,13 @@ pub(crate) struct Outbox {
     credit_total: Option<u64>,
     obey: bool,
     pings: Pings,
+    gate: Gate,
+    /// Who waits until what was queued before is with the kernel.
+    flushes: Pings,
+    /// Posts have left since the peer was last heard: whether it has them nobody knows.
+    unheard: bool,
+    /// Messages have left since the driver last looked.
+    said: bool,
     finished: Vec<Finished>,
     waiters: Waiters,
     /// What another thread met that the session cannot go on with.
@@ -156,6 +166,10 @@ impl Outbox {
             credit_total: None,
             obey: false,
             pings: Pings::default(),
+            gate: Gate::default(),
+            flushes: Pings::default(),
+            unheard: false,
+            said: false,
             finished: Vec::new(),
             waiters: Waiters::default(),
             failed: window_fault(abilities.credit, window),
@@ -304,10 +318,38 @@ impl Outbox {
     /// A ping that leaves behind everything queued so far; its number.
     pub(crate) fn append_ping(&mut self) -> Result<u64, SendError> {
         self.takes_new()?;
-        let mut behind = Vec::new();
-        self.lanes.ends(&mut behind);
-        self.streams.ends(&mut behind);
+        self.release();
+        let behind = self.all_queued();
         self.pings.wait_for(behind)
+    }
+
+    fn all_queued(&self) -> Vec<End> {
+        let mut ends = Vec::new();
+        self.lanes.ends(&mut ends);
+        self.streams.ends(&mut ends);
+        ends
+    }
+
+    /// Lets out what is queued, for somebody who waits until the kernel has it; the number of that
+    /// wait.
+    pub(crate) fn append_flush(&mut self) -> Result<u64, SendError> {
+        if let Phase::Closed(reason) = &self.phase {
+            return Err(SendError::Closed(reason.clone()));
+        }
+        self.release();
+        let behind = self.all_queued();
+        self.flushes.wait_for(behind)
+    }
+
+    pub(crate) fn poll_flushed(
+        &mut self,
+        number: u64,
+        waker: &mut Option<Waker>,
+    ) -> Poll<Result<(), CloseReason>> {
+        match (self.flushes.poll(number, waker), &self.phase) {
+            (Poll::Pending, Phase::Closed(reason)) => Poll::Ready(Err(reason.clone())),
+            (polled, _) => polled.map(Ok),
+        }
     }
 
     pub(crate) fn poll_pong(
@@ -363,7 +405,8 @@ impl Outbox {
     /// The driver's waker, if it sleeps: to be woken once the lock is released.
     #[must_use]
     pub(crate) fn rouse(&mut self) -> Option<Waker> {
-        if self.awake {
+        // Behind a shut gate there is nothing to do for the driver.
+        if self.awake || self.gate.is_shut() && !self.has_work() {
             return None;
         }
         self.awake = true;
@@ -379,8 +422,13 @@ impl Outbox {
         self.signals.revoke |= signals.revoke;
     }
 
-    pub(crate) fn calls_len(&self) -> usize {
-        self.lanes.calls_len()
+    /// Bytes of posts and requests that may leave: from some number on their sender writes them.
+    pub(crate) fn ready_len(&self) -> usize {
+        self.unless_shut(self.lanes.calls_len())
+    }
+
+    fn unless_shut(&self, queued: usize) -> usize {
+        if self.is_shut() { 0 } else { queued }
     }
 
     pub(crate) fn answers_len(&self) -> usize {
@@ -407,6 +455,7 @@ impl Outbox {
         let first = matches!(self.phase, Phase::Open | Phase::PeerDrains);
         if first {
             self.phase = Phase::Closing(farewell);
+            self.release_for_good();
         }
         first
     }

@@ -4,7 +4,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use moorline_buffers::RecvBuffer;
-use moorline_protocol::{Body, CloseReason, ErrorCode, Lane, Violation};
+use moorline_protocol::{Body, CloseReason, ErrorCode, Lane, Refused, Violation};
 use slab::Slab;
 
 use crate::errors::SendError;
@@ -18,6 +18,8 @@ pub(crate) type Left = [u64; 3];
 /// Timeout and cancel end only the caller's part (PROTOCOL 6).
 pub(crate) struct Requests {
     slots: Slab<Slot>,
+    /// Slots that the peer has not answered.
+    unanswered: usize,
     in_flight_max: u32,
     /// Slots whose deadline nobody has stamped yet.
     unstamped: Vec<u32>,
@@ -90,7 +92,8 @@ pub(crate) enum Outcome {
     Error { code: ErrorCode, message: Box<str>, detail: Reply },
     Timeout,
     Closed { reason: CloseReason, sent: bool },
-    TooLarge,
+    TooLarge { size: u64, held: u64, limit: u64 },
+    Malformed,
 }
 
 /// The bytes of an answer: copied into a buffer that goes round, or a reassembled message.
@@ -113,6 +116,7 @@ impl Requests {
     pub(crate) const fn new(in_flight_max: u32, held_bytes_max: u64, can_cancel: bool) -> Self {
         Self {
             slots: Slab::new(),
+            unanswered: 0,
             in_flight_max,
             unstamped: Vec::new(),
             earliest: None,
@@ -127,8 +131,8 @@ impl Requests {
     }
 
     /// Whether the peer has answered everything.
-    pub(crate) fn all_answered(&self) -> bool {
-        self.slots.iter().all(|(_, slot)| slot.terminal)
+    pub(crate) const fn all_answered(&self) -> bool {
+        self.unanswered == 0
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -153,6 +157,7 @@ impl Requests {
             waker: None,
         };
         let id = u32::try_from(self.slots.insert(slot)).expect("a slot is below in_flight_max");
+        self.unanswered += 1;
         if timeout.is_some() {
             self.unstamped.push(id);
         }
@@ -170,7 +175,9 @@ impl Requests {
     /// It could not be appended after all: nobody has heard of it.
     pub(crate) fn withdraw(&mut self, id: u32) {
         self.unstamped.retain(|&unstamped| unstamped != id);
-        self.slots.try_remove(id as usize);
+        if self.slots.try_remove(id as usize).is_some_and(|slot| !slot.terminal) {
+            self.unanswered -= 1;
+        }
     }
 
     /// Starts the clock of all requests made since the last turn.
@@ -224,7 +231,11 @@ impl Requests {
     ) -> Result<Option<Waker>, CloseReason> {
         let size = body.len() as u64;
         if self.held_bytes + size > self.held_bytes_max {
-            return self.finish(id, left, |_| Outcome::TooLarge);
+            return self.finish(id, left, |requests| Outcome::TooLarge {
+                size,
+                held: requests.held_bytes,
+                limit: requests.held_bytes_max,
+            });
         }
         self.finish(id, left, |requests| Outcome::Response(requests.keep(body)))
     }
@@ -238,7 +249,8 @@ impl Requests {
         detail: Body<'_>,
     ) -> Result<Option<Waker>, CloseReason> {
         // Both sides keep the time that the caller has set: whose word comes first is no news to it.
-        let timed = |slot: &Slot| slot.timeout.is_some();
+        // A handler whose own time is over says how much that was.
+        let timed = |slot: &Slot| slot.timeout.is_some() && message.is_empty();
         if code == ErrorCode::DEADLINE && self.slots.get(id as usize).is_some_and(timed) {
             return self.finish(id, left, |_| Outcome::Timeout);
         }
@@ -251,8 +263,19 @@ impl Requests {
     }
 
     /// An answer that the protocol could not take.
-    pub(crate) fn refuse(&mut self, id: u32, left: Left) -> Result<Option<Waker>, CloseReason> {
-        self.finish(id, left, |_| Outcome::TooLarge)
+    pub(crate) fn refuse(
+        &mut self,
+        id: u32,
+        left: Left,
+        refused: &Refused,
+    ) -> Result<Option<Waker>, CloseReason> {
+        self.finish(id, left, |_| {
+            if refused.code == ErrorCode::TOO_LARGE {
+                Outcome::TooLarge { size: refused.size, held: 0, limit: refused.limit }
+            } else {
+                Outcome::Malformed
+            }
+        })
     }
 
     /// The peer's last word on a slot.
@@ -275,6 +298,7 @@ impl Requests {
         if !slot.has_left(left) {
             self.cuts.push((slot.lane, slot.left_at));
         }
+        self.unanswered -= 1;
         if slot.caller_gone {
             self.late_answers += 1;
             self.slots.remove(id as usize);
@@ -399,6 +423,7 @@ impl Requests {
         self.cancels.clear();
         self.cuts.clear();
         self.earliest = None;
+        self.unanswered = 0;
         self.slots.retain(|_, slot| {
             if !slot.terminal && slot.outcome.is_none() {
                 let sent = slot.has_left(left);

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 
@@ -20,7 +21,7 @@ use crate::hub::Hub;
 use crate::id::SessionId;
 use crate::incoming::lane_for;
 use crate::limits::{EARLY_FLUSH_CALLS, EARLY_FLUSH_POSTS, LINK_ABOVE, UNIT_HEAD_MAX};
-use crate::outbox::{Need, Outbox, OutboxTerms, Phase, Signals};
+use crate::outbox::{Flush, Need, Outbox, OutboxTerms, Phase, Signals};
 use crate::room::Room;
 use crate::scratch::with_scratch;
 use crate::stream::{Attached, attach};
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) context: Attached,
     pub(crate) hub: Arc<Hub>,
     pub(crate) flusher: OnceLock<Weak<dyn Flusher>>,
+    /// Somebody waits until the kernel has what was queued. Written under the outbox's lock.
+    pub(crate) flush_awaited: AtomicBool,
     outbox: Mutex<Outbox>,
 }
 
@@ -111,7 +114,8 @@ impl SessionRef {
             settings: parts.settings,
             dialed: parts.direction == Direction::Connected,
         };
-        let outbox = Outbox::new(opened, &parts.blocks, parts.handled, &terms);
+        let mut outbox = Outbox::new(opened, &parts.blocks, parts.handled, &terms);
+        outbox.set_flush(hub.flush_default());
         let block_max = opened.block_max.min(parts.blocks.payload_capacity());
         let shared = Shared {
             id,
@@ -128,6 +132,7 @@ impl SessionRef {
             blocks: parts.blocks,
             hub,
             flusher: OnceLock::new(),
+            flush_awaited: AtomicBool::new(false),
             outbox: Mutex::new(outbox),
         };
         Self { shared: Arc::new(shared) }
@@ -265,9 +270,48 @@ impl SessionRef {
         pong.await.map_err(SendError::Closed)
     }
 
-    /// Hands what is queued to the kernel now, if the kernel takes it and nobody else is at it.
+    /// When posts, requests and what is said on streams leave, from now on; default is
+    /// [`Flush::Auto`], or what the service was built with.
+    pub fn set_flush(&self, flush: Flush) {
+        let _ = self.shared.append(|outbox| {
+            outbox.set_flush(flush);
+            Ok::<_, SendError>(())
+        });
+    }
+
+    /// Lets out what is queued, and hands it to the kernel now if the kernel takes it and nobody
+    /// else is at it. With [`Flush::Auto`] it would leave a moment later anyway.
     pub fn flush(&self) {
+        if self.shared.lock().uses_gate() {
+            let _ = self.shared.append(|outbox| {
+                outbox.release();
+                Ok::<_, SendError>(())
+            });
+        }
         self.shared.flush();
+    }
+
+    /// [`flush`](Self::flush), and waits until everything that was queued before is with the kernel:
+    /// as far as the peer's credit allows nothing of it is left in this process.
+    ///
+    /// # Errors
+    /// The session ended first, or too many wait for the same.
+    ///
+    /// # Cancel safety
+    /// It only waits; dropped, what was let out stays let out.
+    pub async fn flush_wait(&self) -> Result<(), SendError> {
+        let number = self.shared.append(|outbox| {
+            self.shared.flush_awaited.store(true, Ordering::Release);
+            outbox.append_flush()
+        })?;
+        self.shared.flush();
+        let written = poll_fn(|cx| {
+            let mut waker = Some(cx.waker().clone());
+            let polled = self.shared.lock().poll_flushed(number, &mut waker);
+            drop(waker);
+            polled
+        });
+        written.await.map_err(SendError::Closed)
     }
 
     /// Closes in order: what was accepted for sending goes out, then the farewell. Returns at once;
@@ -330,6 +374,7 @@ impl Shared {
     ) -> Result<R, E> {
         let mut outbox = self.lock();
         let result = work(&mut outbox);
+        outbox.release_if_full();
         let driver = if result.is_ok() { outbox.rouse() } else { None };
         let waiters = outbox.take_waiters();
         drop(outbox);
@@ -381,7 +426,7 @@ impl Shared {
             self.append(|outbox| {
                 outbox.admit(index, name, body.len())?;
                 outbox.append_call(index, way, &frame)?;
-                Ok::<_, SendError>(outbox.calls_len())
+                Ok::<_, SendError>(outbox.ready_len())
             })?
         } else {
             let mut outbox = self.lock();
@@ -431,7 +476,7 @@ impl Shared {
                     outbox.requests.withdraw(id);
                     return Err(SendError::from(error));
                 }
-                Ok((id, outbox.calls_len()))
+                Ok((id, outbox.ready_len()))
             })?;
             if queued >= EARLY_FLUSH_CALLS {
                 self.flush();

@@ -49,7 +49,10 @@ fn a_call_without_credit_times_out_and_its_cancel_follows_it() {
     let now = script.now;
     script.side.tick(now);
     script.settle();
-    assert_eq!(call.done().unwrap_err(), moorline_session::CallError::Timeout);
+    assert_eq!(
+        call.done().unwrap_err(),
+        moorline_session::CallError::Timeout { limit: Duration::from_secs(1) }
+    );
     script.heard.clear();
     let heard = script.say(&[Frame::Credit { stream: 0, total: 1 << 20 }]);
     let request = heard.iter().position(|said| said.starts_with("request 0"));

@@ -205,7 +205,7 @@ fn a_cancel_leaves_also_if_the_driver_was_just_about_to_sleep() {
     pair.settle();
     // The driver has done everything of its turn but looking whether there is more.
     let now = pair.now;
-    pair.a.core().begin_turn(now);
+    pair.a.core().begin_turn(now).unwrap();
     pair.a.core().end_turn();
     drop(task);
     let waker = std::task::Waker::noop();
@@ -216,16 +216,17 @@ fn a_cancel_leaves_also_if_the_driver_was_just_about_to_sleep() {
 
 #[test]
 fn a_request_without_credit_or_kernel_still_has_its_deadline() {
-    let mut pair = Pair::new();
+    let settings = Settings { heartbeat: None, ..Settings::default() };
+    let mut pair = Pair::with(settings, support::OUTBOX);
     pair.settle();
     pair.a.blocked = true;
     let now = pair.now;
-    pair.a.core().begin_turn(now);
+    pair.a.core().begin_turn(now).unwrap();
     pair.a.core().end_turn();
     let _task = Task::start(pair.a.session.request(echo(1, 1)));
     let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
     assert!(pair.a.core().poll_signals(cx).is_ready(), "its clock is to be started");
-    pair.a.core().begin_turn(now);
+    pair.a.core().begin_turn(now).unwrap();
     assert!(pair.a.core().poll_signals(cx).is_pending());
     assert_eq!(pair.a.core().deadline(), Some(now + Duration::from_secs(30)));
 }
@@ -240,7 +241,10 @@ fn a_call_times_out_and_its_late_answer_goes_to_nobody() {
     assert!(!task.look());
     pair.a.now_is(pair.now + Duration::from_secs(1));
     let error = task.done().unwrap_err();
-    assert_eq!((&error, error.executed()), (&CallError::Timeout, Executed::Maybe));
+    assert_eq!(
+        (&error, error.executed()),
+        (&CallError::Timeout { limit: Duration::from_secs(1) }, Executed::Maybe)
+    );
     let (responder, body) = kept.lock().unwrap().pop().unwrap();
     responder.answer(Answer::Good(&body));
     pair.settle();
@@ -263,7 +267,11 @@ fn deadlines_pass_in_a_session_that_is_never_at_rest() {
     pair.now += Duration::from_secs(2);
     pair.b.session.send(&note(1, 1)).unwrap();
     pair.settle();
-    assert_eq!(task.done().unwrap_err(), CallError::Timeout, "nobody called handle_timeout");
+    assert_eq!(
+        task.done().unwrap_err(),
+        CallError::Timeout { limit: Duration::from_secs(1) },
+        "nobody called handle_timeout"
+    );
     kept.lock().unwrap().clear();
 }
 
@@ -293,7 +301,7 @@ fn the_callee_stops_at_the_deadline_by_itself() {
     assert_eq!(*fates.lock().unwrap(), ["stopped"]);
     assert!(task.look());
     // Whichever side looks at its clock first: for the caller its time is over.
-    assert_eq!(task.done().unwrap_err(), CallError::Timeout);
+    assert_eq!(task.done().unwrap_err(), CallError::Timeout { limit: Duration::from_secs(1) });
 }
 
 #[test]

@@ -385,5 +385,5 @@ fn calls_time_out_also_while_closing() {
     pair.a.blocked = true;
     pair.a.session.close();
     pair.pass(Duration::from_secs(1));
-    assert_eq!(call.done().unwrap_err(), CallError::Timeout);
+    assert_eq!(call.done().unwrap_err(), CallError::Timeout { limit: Duration::from_secs(1) });
 }

@@ -268,7 +268,10 @@ fn answers_nobody_takes_fail_their_calls_above_a_limit() {
     }
     let results: Vec<_> = tasks.into_iter().map(Task::done).collect();
     assert!(results[..3].iter().all(Result::is_ok));
-    assert_eq!(results[3], Err(CallError::AnswerTooLarge));
+    let (size, limit) = (body.len() as u64, 128 * 1024);
+    let error = results[3].as_ref().unwrap_err();
+    assert_eq!(*error, CallError::AnswerTooLarge { size, held: 3 * size, limit });
+    assert!(error.to_string().contains("the limit is 131072 (twice the knob `message_max`)"));
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(crate) async fn a_call_gives_up_in_time(wire: &Wire) {
         let begun = Instant::now();
         let error = within(pair.here.request(Late { number: 1 }).timeout(time)).await.unwrap_err();
         let took = begun.elapsed();
-        assert_eq!(error, CallError::Timeout);
+        assert_eq!(error, CallError::Timeout { limit: time });
         assert_eq!(error.executed(), Executed::Maybe);
         assert!(took >= time && took < time + Duration::from_secs(5), "{took:?}");
         assert_eq!((heard.next().await, heard.next().await), ("started", "dropped"));
@@ -57,7 +57,7 @@ pub(crate) async fn the_default_time_of_a_service_holds(wire: &Wire) {
     let pair = wire.open(&server, &client).await;
     let begun = Instant::now();
     let error = within(pair.here.request(Late { number: 1 })).await.unwrap_err();
-    assert_eq!(error, CallError::Timeout);
+    assert_eq!(error, CallError::Timeout { limit: time });
     assert!(begun.elapsed() >= time);
     assert_eq!((heard.next().await, heard.next().await), ("started", "dropped"));
     // A call may wait longer than its service usually does.

@@ -46,6 +46,7 @@ impl Core {
             held_bytes: body.len() as u64,
             due: time.and_then(|time| now.checked_add(time)),
             priority: meta.priority,
+            own_time: None,
         };
         Ok(Delivery::Request { ticket, kind, meta, body })
     }
@@ -217,7 +218,7 @@ impl Core {
             RefusedKind::Response { id } => {
                 let mut outbox = self.session.shared.lock();
                 let left = outbox.requests_left();
-                let waker = outbox.requests.refuse(id, left)?;
+                let waker = outbox.requests.refuse(id, left, &refused)?;
                 drop(outbox);
                 self.wakers.extend(waker);
             }
@@ -246,6 +247,7 @@ impl Core {
                 if !shared.lock().pong_received(nonce, &mut self.wakers) {
                     return Err(Violation::protocol(8, "a pong to a ping never sent").into());
                 }
+                self.heartbeat.answered(nonce);
                 self.end_sample(nonce);
             }
             // An answer to what was never asked means nothing.

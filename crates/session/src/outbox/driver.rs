@@ -14,6 +14,7 @@ use super::on_stream::OPENS;
 use super::streams::{LeftRound, Owed};
 use super::{Finished, Outbox, Phase, Signals};
 use crate::errors::our_fault;
+use crate::heartbeat::Watch;
 use crate::requests::{Left, Word, keep_waker};
 
 impl Outbox {
@@ -42,7 +43,7 @@ impl Outbox {
 
     /// All that a turn would do something about: what is forgotten here waits for the next turn,
     /// which may never come.
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         if self.signals != Signals::default() || !self.control.is_empty() {
             return true;
         }
@@ -53,6 +54,8 @@ impl Outbox {
         self.lanes.is_ready()
             || self.streams.owes()
             || self.pings.may_leave(|end| self.has_left(end))
+            || self.flushes.may_leave(|end| self.has_left(end))
+            || self.has_untimed()
             || self.pong.is_some()
             || self.credit_total.is_some()
             || farewell && self.is_empty()
@@ -64,6 +67,18 @@ impl Outbox {
     /// Whether nothing waits but control.
     fn is_empty(&self) -> bool {
         self.lanes.calls_len() + self.lanes.answers_len() + self.streams.queued() == 0
+    }
+
+    /// Everything that has left is with the kernel; whether nobody waits for that any more.
+    pub(crate) fn written(&mut self, wakers: &mut Vec<Waker>) -> bool {
+        let Self { flushes, lanes, streams, .. } = self;
+        while let Some(number) = flushes.next_to_leave(|&(lane, flow, end)| match flow {
+            Flow::Stream(stream) => streams.has_left(stream, end),
+            _ => lanes.has_left(lane, flow, end),
+        }) {
+            flushes.answered(number, wakers);
+        }
+        !flushes.is_waiting()
     }
 
     fn has_left(&self, &(lane, flow, end): &End) -> bool {
@@ -89,6 +104,35 @@ impl Outbox {
     /// Whether the driver waits for the lanes to be empty, whoever empties them.
     pub(crate) const fn ends(&self) -> bool {
         self.drains || matches!(self.phase, Phase::Closing(_) | Phase::Farewell(_))
+    }
+
+    // ---- whether the peer is there ---------------------------------------------------------
+
+    /// What decides whether the peer is asked, and whether anybody needs the session.
+    pub(crate) fn watch(&self) -> Watch {
+        let calls = !self.requests.all_answered() || self.streams_live() > 0;
+        let queued = self.lanes.calls_len() > 0 && !self.is_shut();
+        Watch {
+            speaks: self.speaks(),
+            waits: calls || queued || self.unheard || self.pings.is_waiting(),
+            busy: calls || self.lanes.calls_len() + self.lanes.answers_len() > 0,
+        }
+    }
+
+    /// Asks the peer whether it is there: a ping that waits for nothing. Its number; where too many
+    /// wait already, that of the youngest.
+    pub(crate) fn ask(&mut self) -> u64 {
+        self.pings.wait_for(Vec::new()).unwrap_or(self.pings.last())
+    }
+
+    /// The peer has been heard.
+    pub(crate) const fn heard(&mut self) {
+        self.unheard = false;
+    }
+
+    /// Whether messages have left since somebody asked.
+    pub(crate) fn take_said(&mut self) -> bool {
+        std::mem::take(&mut self.said)
     }
 
     // ---- what received frames change -------------------------------------------------------
@@ -172,11 +216,13 @@ impl Outbox {
         if matches!(self.phase, Phase::Open) {
             self.phase = Phase::PeerDrains;
         }
+        self.release_for_good();
         self.obey = true;
     }
 
     /// Asks the peer to start nothing new.
     pub(crate) fn append_goaway(&mut self, message: &str) -> Result<(), EncodeError> {
+        self.release_for_good();
         self.drains = true;
         if !self.speaks() || !self.encoder.abilities().farewell {
             return Ok(());
@@ -202,8 +248,12 @@ impl Outbox {
         if let Some(block) = self.control.pop_block() {
             return Ok(Some(block));
         }
+        self.shut_gate();
         let Self { lanes, streams, credit, .. } = self;
         if let Some((lane, flow, block)) = lanes.take(credit, streams) {
+            self.said = true;
+            // In the bulk lane posts and requests are one.
+            self.unheard |= matches!(flow, Flow::Posts | Flow::Requests);
             match flow {
                 Flow::Answers => self.answers_unread -= u64::from(block.weight()),
                 Flow::Requests if lane == OPENS => self.let_streams_speak(),
@@ -343,6 +393,7 @@ impl Outbox {
         self.streams.close(reason, wakers);
         wakers.extend(self.take_waiters());
         self.pings.close(wakers);
+        self.flushes.close(wakers);
         // A task that has ended takes no harm from being woken, and its waker is not dropped here.
         wakers.extend(self.driver.take());
         self.control.clear();
@@ -359,6 +410,8 @@ impl Outbox {
         self.lanes.park();
         self.streams.park();
         self.pings.park();
+        self.flushes.park();
+        self.gate.park();
         self.waiters.park();
         self.finished.shrink_to_fit();
     }

@@ -222,6 +222,8 @@ pub(crate) struct Lanes {
     pub(crate) long: LongMessages,
     /// Flows with a message in pieces that wait until another has come to its end.
     waiting: Vec<(Lane, Flow)>,
+    /// Only answers may leave.
+    held: bool,
 }
 
 struct LaneQueue {
@@ -244,6 +246,7 @@ impl Lanes {
             waited: [0; 2],
             long: LongMessages::new(message_max.saturating_mul(2)),
             waiting: Vec::new(),
+            held: false,
         }
     }
 
@@ -359,8 +362,15 @@ impl Lanes {
 
     /// Whether a flow stands in some round.
     pub(crate) fn is_ready(&self) -> bool {
+        let held = self.held;
+        let may_leave = |flow: &Flow| !held || *flow == Flow::Answers;
         let resumes = self.long.released && !self.waiting.is_empty();
-        resumes || self.all().any(|lane| !lane.round.is_empty())
+        resumes || self.all().any(|lane| lane.round.iter().any(may_leave))
+    }
+
+    /// Whether only answers may leave from now on.
+    pub(crate) const fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// Where the flows that hold something end now: once all of it has left, so has everything that
@@ -414,13 +424,13 @@ impl Lanes {
         credit: &mut SendCredit,
         streams: &mut Streams,
     ) -> Option<(Flow, Block)> {
-        let Self { normal, others, long, waiting, .. } = self;
+        let Self { normal, others, long, waiting, held, .. } = self;
         let queues = match lane {
             Lane::Normal => normal,
             Lane::High => &mut others.as_deref_mut()?[0],
             Lane::Bulk => &mut others.as_deref_mut()?[1],
         };
-        queues.take(lane, (credit, streams, long), waiting)
+        queues.take(lane, (credit, streams, long), waiting, *held)
     }
 
     /// Puts flows that waited with a message in pieces back into their rounds, and before those that
@@ -512,8 +522,14 @@ impl LaneQueue {
         lane: Lane,
         (credit, streams, long): (&mut SendCredit, &mut Streams, &mut LongMessages),
         waiting: &mut Vec<(Lane, Flow)>,
+        only_answers: bool,
     ) -> Option<(Flow, Block)> {
         while let Some(&flow) = self.round.front() {
+            if only_answers && flow != Flow::Answers {
+                let answers = self.round.iter().position(|flow| *flow == Flow::Answers)?;
+                self.round.rotate_left(answers);
+                continue;
+            }
             let offer = match flow {
                 Flow::Stream(stream) => streams.offer(stream, &mut self.data_owner, long),
                 Flow::Answers => self.answers.offer(None, Group::Answers, long),

@@ -10,6 +10,7 @@ use super::inbox::Taken;
 use super::lanes::Flow;
 use super::streams::Verdict;
 use crate::errors::{SendError, StreamError, our_fault};
+use crate::limits::STREAM_QUEUE_BYTES;
 
 /// The lane of every OPEN, whatever that of its stream: they must leave in the order of their
 /// numbers.
@@ -100,7 +101,11 @@ impl Outbox {
         if ready {
             self.lanes.stream_ready(lane, stream);
         }
-        (count, self.streams.chain(stream).len())
+        let queued = self.streams.chain(stream).len();
+        if queued > STREAM_QUEUE_BYTES / 2 && self.is_shut() {
+            self.release();
+        }
+        (count, self.unless_shut(queued))
     }
 
     /// The lane of a stream that takes so many bytes more now.

@@ -32,6 +32,16 @@ impl Pings {
         Ok(self.last)
     }
 
+    /// Whether somebody, or this side itself, waits for an answer.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The youngest one, sent or not.
+    pub(crate) const fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Whether the next one may leave.
     pub(crate) fn may_leave(&self, has_left: impl Fn(&End) -> bool) -> bool {
         self.behind.front().is_some_and(|behind| behind.iter().all(has_left))

@@ -119,7 +119,7 @@ impl Both {
         let told = match polled {
             Poll::Pending => None,
             Poll::Ready(Outcome::Response(_)) => Some("response"),
-            Poll::Ready(Outcome::TooLarge) => Some("too large"),
+            Poll::Ready(Outcome::TooLarge { .. }) => Some("too large"),
             Poll::Ready(Outcome::Timeout) => Some("timeout"),
             Poll::Ready(other) => panic!("{other:?}"),
         };

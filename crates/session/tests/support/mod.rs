@@ -317,7 +317,7 @@ impl Side {
     fn turn(&mut self, now: Instant) -> Result<(), CloseReason> {
         let Self { link, core, on_request, on_post, on_open, .. } = self;
         let core = core.as_mut().expect("an ended session takes no turns");
-        core.begin_turn(now);
+        core.begin_turn(now)?;
         let signals = core.take_signals();
         if signals.drain && !std::mem::replace(&mut self.drains, true) {
             core.drain()?;
@@ -363,6 +363,9 @@ impl Side {
             }
             sealing.seal(block, wire)?;
         }
+        if !self.blocked {
+            self.writer.written();
+        }
         Ok(())
     }
 
@@ -385,8 +388,9 @@ impl Side {
     /// Time passes: what is due at `now` ends.
     pub(crate) fn tick(&mut self, now: Instant) {
         if let Some(core) = &mut self.core {
-            core.handle_timeout(now);
+            let result = core.handle_timeout(now);
             self.due = true;
+            result.err().into_iter().for_each(|reason| self.end(reason));
         }
     }
 

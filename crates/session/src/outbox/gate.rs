@@ -1,0 +1,157 @@
+//! When what is queued may leave: at once, when somebody says so, or at intervals.
+
+use std::time::{Duration, Instant};
+
+use super::Outbox;
+use super::lanes::End;
+
+/// When posts, requests and what is said on streams leave. Answers, and what the session says for
+/// itself (credit, pongs, cancels, acknowledgements), always leave at once: somebody waits for them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Flush {
+    /// At the end of the driver's turn, all that is ready together; a sender that has filled a batch
+    /// writes it by itself.
+    #[default]
+    Auto,
+    /// When somebody calls `flush`, `flush_wait` or `barrier`; when half of what may wait does; and
+    /// when the session ends in order. A call's future does not flush.
+    Manual,
+    /// At once if nothing has left for so long, else when the time since then is over; and whenever
+    /// [`Manual`](Self::Manual) would.
+    Every(Duration),
+}
+
+/// Shut, nothing passes. It is opened for what is queued at that moment, and shuts behind it; what
+/// is appended while it is open may slip through.
+#[derive(Default)]
+pub(super) struct Gate {
+    flush: Flush,
+    /// What it is open for; empty while it is shut.
+    open_for: Vec<End>,
+    /// When it opens by itself, and last did.
+    opens_at: Option<Instant>,
+    opened_at: Option<Instant>,
+}
+
+impl Gate {
+    /// Whether something may have to wait here.
+    pub(super) fn is_used(&self) -> bool {
+        self.flush != Flush::Auto
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        self.is_used() && self.open_for.is_empty()
+    }
+
+    pub(super) const fn opens_at(&self) -> Option<Instant> {
+        self.opens_at
+    }
+
+    /// Whether it waits to be told the time.
+    fn wants_time(&self) -> bool {
+        matches!(self.flush, Flush::Every(_)) && self.opens_at.is_none()
+    }
+
+    /// Something is queued: whether it is time to open.
+    fn is_time(&mut self, now: Instant) -> bool {
+        let Flush::Every(interval) = self.flush else { return false };
+        let next = self.opened_at.map_or(Some(now), |last| last.checked_add(interval));
+        let opens_at = *self.opens_at.get_or_insert(next.unwrap_or(now));
+        let is_time = opens_at <= now;
+        if is_time {
+            self.opens_at = None;
+            self.opened_at = Some(now);
+        }
+        is_time
+    }
+
+    pub(super) fn park(&mut self) {
+        self.open_for.shrink_to_fit();
+    }
+}
+
+impl Outbox {
+    /// When what is queued leaves, from now on. What waits under other rules leaves first.
+    pub(crate) fn set_flush(&mut self, flush: Flush) {
+        // A session that is ending lets out what it has.
+        if !self.ends() && !self.obey {
+            self.release();
+            self.gate.flush = flush;
+            self.gate.opens_at = None;
+        }
+    }
+
+    /// From now on everything leaves at once.
+    pub(super) fn release_for_good(&mut self) {
+        self.gate = Gate::default();
+        self.lanes.hold(false);
+    }
+
+    /// What is queued now may leave.
+    pub(crate) fn release(&mut self) {
+        if !self.gate.is_used() {
+            return;
+        }
+        self.gate.opens_at = None;
+        self.gate.open_for.clear();
+        self.lanes.ends(&mut self.gate.open_for);
+        self.streams.ends(&mut self.gate.open_for);
+        self.lanes.hold(self.gate.is_shut());
+    }
+
+    /// Half of what may wait does, or there is no slot for another request: who waits for room must
+    /// not wait for ever.
+    pub(crate) fn release_if_full(&mut self) {
+        if self.gate.is_shut()
+            && (self.lanes.calls_len() > self.bytes_max / 2 || !self.requests.has_room())
+        {
+            self.release();
+        }
+    }
+
+    /// Shuts the gate behind what it was opened for.
+    pub(super) fn shut_gate(&mut self) {
+        if !self.gate.is_used() {
+            return;
+        }
+        let Self { gate, lanes, streams, .. } = self;
+        gate.open_for.retain(|&(lane, flow, end)| match flow {
+            super::lanes::Flow::Stream(stream) => !streams.has_left(stream, end),
+            _ => !lanes.has_left(lane, flow, end),
+        });
+        lanes.hold(gate.is_shut());
+    }
+
+    /// Opens the gate if it is time to.
+    pub(crate) fn look_at_gate(&mut self, now: Instant) {
+        if self.gate_wants(Gate::is_shut) && self.gate.is_time(now) {
+            self.release();
+        }
+    }
+
+    /// Whether something is queued whose time to leave is not known yet.
+    pub(super) fn has_untimed(&self) -> bool {
+        self.gate_wants(Gate::wants_time)
+    }
+
+    fn gate_wants(&self, what: impl FnOnce(&Gate) -> bool) -> bool {
+        self.gate.is_shut()
+            && what(&self.gate)
+            && (self.lanes.calls_len() > 0 || self.streams.queued() > 0)
+    }
+
+    /// When the gate opens by itself.
+    pub(crate) const fn gate_opens_at(&self) -> Option<Instant> {
+        self.gate.opens_at()
+    }
+
+    /// Whether a flush makes a difference.
+    pub(crate) fn uses_gate(&self) -> bool {
+        self.gate.is_used()
+    }
+
+    /// Whether posts and requests wait at the gate, so that writing is no use.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.gate.is_shut()
+    }
+}
