@@ -68,8 +68,8 @@ pub use moorline_service::{
     KnownPeers, Peers, Result, Service, ServiceBuilder, Unhandled, transport,
 };
 pub use moorline_session::{
-    AcceptFailed, Call, CallError, CloseSubscription, ConnectFailed, Direction, Executed, Failure, Flush,
-    NewSession, PostDropped, RawStream, SendError, SessionClosed, SessionEnd, SessionId,
+    AcceptFailed, Call, CallError, CloseSubscription, ConnectFailed, Direction, Executed, Failure,
+    Flush, NewSession, PostDropped, RawStream, SendError, SessionClosed, SessionEnd, SessionId,
     SessionRef, SessionStatus, Stream, StreamError, StreamReceiver, StreamSender, Subscription,
     SystemMessage, Topic, group, topic,
 };

@@ -246,6 +246,8 @@ pub struct Abilities {
     pub dictionary: bool,
     /// Goodbye is said before the connection ends.
     pub farewell: bool,
+    /// A peer that is asked says that it is there.
+    pub pings: bool,
     /// Streams within the session.
     pub streams: bool,
     /// Topics the peer subscribes to.

@@ -144,3 +144,23 @@ pub trait Admission: Send {
     /// Why not; the peer is told nothing.
     fn admit(&self, key: Option<&PublicKey>) -> Result<Peer, Refusal>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_nothing_is_out_of_bounds_and_none_is_not() {
+        let good = Settings { heartbeat: None, ..Settings::default() };
+        good.check().unwrap();
+        let nothing = Some(Duration::ZERO);
+        for (bad, knob) in [
+            (Settings { heartbeat: nothing, ..good }, "heartbeat (ms)"),
+            (Settings { keep_alive: nothing, ..good }, "keep_alive (ms)"),
+            (Settings { dead_after: Duration::ZERO, ..good }, "dead_after (ms)"),
+            (Settings { idle_timeout: nothing, ..good }, "idle_timeout (ms)"),
+        ] {
+            assert_eq!(bad.check().unwrap_err().knob, knob);
+        }
+    }
+}

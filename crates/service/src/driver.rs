@@ -284,7 +284,8 @@ impl Driver {
 
     /// Deadlines of calls and handlers, of closing, and the idle tick.
     fn poll_times(&mut self, cx: &mut TaskContext<'_>, now: Instant) -> Result<bool, CloseReason> {
-        let idle_tick = (!self.parked && !self.timer.is_set()).then(|| now + IDLE_TICK);
+        let idle_tick =
+            (!self.parked).then(|| now + IDLE_TICK).filter(|at| !self.timer.rings_by(*at));
         let deadlines =
             [self.core.deadline(), self.intake.protocol.deadline(), self.close_by, idle_tick];
         let deadline = deadlines.into_iter().flatten().min();

@@ -36,9 +36,10 @@ impl Timer {
         polled
     }
 
-    /// Whether it will wake the task by itself.
-    pub(crate) const fn is_set(&self) -> bool {
-        self.set
+    /// Whether it will wake the task by itself until then.
+    pub(crate) fn rings_by(&self, time: Instant) -> bool {
+        let sleep = self.sleep.as_ref().filter(|_| self.set);
+        sleep.is_some_and(|sleep| sleep.deadline().into_std() <= time)
     }
 
     /// Idle: a timer that is not set is given back.
@@ -70,8 +71,9 @@ mod tests {
         assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, None))).await.is_pending());
         assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, Some(far)))).await.is_pending());
         assert!(rings(&mut timer, Some(near)).await >= near, "an earlier time sets it forward");
-        assert!(!timer.is_set());
+        assert!(!timer.rings_by(far));
         assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, None))).await.is_pending());
+        assert!(!timer.rings_by(far), "it is not set");
         let again = Instant::now() + Duration::from_millis(10);
         assert!(rings(&mut timer, Some(again)).await >= again);
         timer.park();

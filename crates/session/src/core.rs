@@ -205,7 +205,9 @@ impl Core {
     #[must_use]
     pub fn new(session: SessionRef, settings: Settings) -> Self {
         let answers = session.shared.chain();
-        let credit = if session.shared.encoder.abilities().credit {
+        let abilities = session.shared.encoder.abilities();
+        let heartbeat = Heartbeat::new(abilities.pings);
+        let credit = if abilities.credit {
             ReceiveCredit::new(settings.initiation_window)
         } else {
             ReceiveCredit::unlimited()
@@ -214,7 +216,7 @@ impl Core {
             session,
             settings,
             credit,
-            heartbeat: Heartbeat::new(&settings),
+            heartbeat,
             heard: false,
             probe: None,
             probed_at: None,
@@ -495,7 +497,7 @@ impl Core {
     }
 
     fn deadline_of(&self, outbox: &Outbox) -> Option<Instant> {
-        let peer = self.heartbeat.deadline(self.watch(outbox));
+        let peer = self.heartbeat.deadline(&self.settings, self.watch(outbox));
         let (calls, gate) = (outbox.requests.deadline(), outbox.gate_opens_at());
         [calls, self.incoming.deadline(), gate, peer].into_iter().flatten().min()
     }
@@ -516,7 +518,7 @@ impl Core {
         outbox.look_at_gate(now);
         let watch = self.watch(&outbox);
         let mut result = Ok(());
-        match self.heartbeat.look(now, watch) {
+        match self.heartbeat.look(now, &self.settings, watch) {
             Due::Nothing => {}
             Due::Ask => self.heartbeat.asked(outbox.ask(), now),
             Due::Idle => drop(outbox.begin_close(Farewell::ordinary())),

@@ -10,10 +10,8 @@ use moorline_protocol::Settings;
 //= docs/PROTOCOL.md#7
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
-    heartbeat: Option<Duration>,
-    keep_alive: Option<Duration>,
-    dead_after: Duration,
-    idle_timeout: Option<Duration>,
+    /// Whether the protocol can ask at all.
+    pings: bool,
     /// When a frame of the peer's was last taken. `None` before the first turn.
     heard_at: Option<Instant>,
     /// The PING that stands unanswered, and since when.
@@ -46,16 +44,8 @@ pub(crate) enum Due {
 }
 
 impl Heartbeat {
-    pub(crate) const fn new(settings: &Settings) -> Self {
-        Self {
-            heartbeat: settings.heartbeat,
-            keep_alive: settings.keep_alive,
-            dead_after: settings.dead_after,
-            idle_timeout: settings.idle_timeout,
-            heard_at: None,
-            asked: None,
-            active_at: None,
-        }
+    pub(crate) const fn new(pings: bool) -> Self {
+        Self { pings, heard_at: None, asked: None, active_at: None }
     }
 
     /// The first turn starts the clocks.
@@ -85,46 +75,48 @@ impl Heartbeat {
     }
 
     /// When [`look`](Self::look) has something to say, if nothing happens until then.
-    pub(crate) fn deadline(&self, watch: Watch) -> Option<Instant> {
+    pub(crate) fn deadline(&self, settings: &Settings, watch: Watch) -> Option<Instant> {
         if !watch.speaks {
             return None;
         }
-        let peer = self.dead_at().or_else(|| self.ask_at(watch));
-        [peer, self.idle_at(watch)].into_iter().flatten().min()
+        let peer = self.dead_at(settings).or_else(|| self.ask_at(settings, watch));
+        [peer, self.idle_at(settings, watch)].into_iter().flatten().min()
     }
 
-    pub(crate) fn look(&self, now: Instant, watch: Watch) -> Due {
+    pub(crate) fn look(&self, now: Instant, settings: &Settings, watch: Watch) -> Due {
         let is_over = |time: Option<Instant>| time.is_some_and(|time| time <= now);
         if !watch.speaks {
             return Due::Nothing;
         }
-        if is_over(self.dead_at()) {
+        if is_over(self.dead_at(settings)) {
             let heard_at = self.heard_at.unwrap_or(now);
             return Due::Dead(now.saturating_duration_since(heard_at));
         }
-        if is_over(self.idle_at(watch)) {
+        if is_over(self.idle_at(settings, watch)) {
             return Due::Idle;
         }
-        if self.asked.is_none() && is_over(self.ask_at(watch)) { Due::Ask } else { Due::Nothing }
+        let asks = self.asked.is_none() && is_over(self.ask_at(settings, watch));
+        if asks { Due::Ask } else { Due::Nothing }
     }
 
     /// Whatever is heard shows that the peer is alive, be it that its PONG waits behind much else.
-    fn dead_at(&self) -> Option<Instant> {
+    fn dead_at(&self, settings: &Settings) -> Option<Instant> {
         let (_, asked_at) = self.asked?;
-        asked_at.max(self.heard_at?).checked_add(self.dead_after)
+        asked_at.max(self.heard_at?).checked_add(settings.dead_after)
     }
 
-    fn ask_at(&self, watch: Watch) -> Option<Instant> {
-        let heartbeat = self.heartbeat.filter(|_| watch.waits);
-        let silence = [heartbeat, self.keep_alive].into_iter().flatten().min()?;
+    fn ask_at(&self, settings: &Settings, watch: Watch) -> Option<Instant> {
+        let heartbeat = settings.heartbeat.filter(|_| watch.waits);
+        let silence = [heartbeat, settings.keep_alive].into_iter().flatten().min();
+        let silence = silence.filter(|_| self.pings)?;
         self.heard_at?.checked_add(silence)
     }
 
-    fn idle_at(&self, watch: Watch) -> Option<Instant> {
+    fn idle_at(&self, settings: &Settings, watch: Watch) -> Option<Instant> {
         if watch.busy {
             return None;
         }
-        self.active_at?.checked_add(self.idle_timeout?)
+        self.active_at?.checked_add(settings.idle_timeout?)
     }
 }
 
@@ -139,56 +131,73 @@ mod tests {
         Some(Duration::from_secs(seconds))
     }
 
-    fn heartbeat(settings: Settings, start: Instant) -> Heartbeat {
-        let mut heartbeat = Heartbeat::new(&settings);
-        assert_eq!(heartbeat.deadline(WAITS), None, "no clock runs before the first turn");
-        heartbeat.begin(start);
-        heartbeat
+    /// A heartbeat with settings of its own, and times in seconds since it began.
+    struct Beat(Heartbeat, Settings, Instant);
+
+    impl Beat {
+        fn new(settings: Settings) -> Self {
+            let (start, mut beat) = (Instant::now(), Heartbeat::new(true));
+            assert_eq!(
+                beat.deadline(&settings, WAITS),
+                None,
+                "no clock runs before the first turn"
+            );
+            beat.begin(start);
+            Self(beat, settings, start)
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.2 + Duration::from_secs(seconds)
+        }
+
+        fn look(&self, seconds: u64, watch: Watch) -> Due {
+            self.0.look(self.at(seconds), &self.1, watch)
+        }
+
+        fn deadline(&self, watch: Watch) -> Option<u64> {
+            self.0.deadline(&self.1, watch).map(|deadline| (deadline - self.2).as_secs())
+        }
     }
 
     #[test]
     fn silence_asks_and_only_an_unanswered_question_ends() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut beat = heartbeat(Settings::default(), start);
-        assert_eq!((beat.look(at(9), WAITS), beat.deadline(WAITS)), (Due::Nothing, Some(at(10))));
-        assert_eq!(beat.look(at(10_000), RESTS), Due::Nothing, "nobody waits");
-        assert_eq!(beat.look(at(10), WAITS), Due::Ask);
-        beat.asked(1, at(10));
-        assert_eq!((beat.look(at(29), WAITS), beat.deadline(RESTS)), (Due::Nothing, Some(at(30))));
+        let mut beat = Beat::new(Settings::default());
+        assert_eq!((beat.look(9, WAITS), beat.deadline(WAITS)), (Due::Nothing, Some(10)));
+        assert_eq!(beat.look(10_000, RESTS), Due::Nothing, "nobody waits");
+        assert_eq!(beat.look(10, WAITS), Due::Ask);
+        beat.0.asked(1, beat.at(10));
+        assert_eq!((beat.look(29, WAITS), beat.deadline(RESTS)), (Due::Nothing, Some(30)));
         // Something else is heard: it lives.
-        beat.heard(at(25));
-        assert_eq!((beat.look(at(44), WAITS), beat.deadline(WAITS)), (Due::Nothing, Some(at(45))));
-        assert_eq!(beat.look(at(45), RESTS), Due::Dead(Duration::from_secs(20)));
-        beat.answered(1);
-        assert_eq!(beat.look(at(30), WAITS), Due::Nothing);
+        beat.0.heard(beat.at(25));
+        assert_eq!((beat.look(44, WAITS), beat.deadline(WAITS)), (Due::Nothing, Some(45)));
+        assert_eq!(beat.look(45, RESTS), Due::Dead(Duration::from_secs(20)));
+        beat.0.answered(1);
+        assert_eq!(beat.look(30, WAITS), Due::Nothing);
         assert_eq!(beat.deadline(RESTS), None, "a session at rest needs no timer");
     }
 
     #[test]
     fn who_keeps_alive_asks_without_need_and_who_never_asks_never_ends() {
-        let start = Instant::now();
-        let keep_alive = Settings { keep_alive: seconds(5), ..Settings::default() };
-        let beat = heartbeat(keep_alive, start);
-        assert_eq!(beat.deadline(RESTS), Some(start + Duration::from_secs(5)));
-        assert_eq!(beat.look(start + Duration::from_secs(5), RESTS), Due::Ask);
+        let beat = Beat::new(Settings { keep_alive: seconds(5), ..Settings::default() });
+        assert_eq!((beat.deadline(RESTS), beat.look(5, RESTS)), (Some(5), Due::Ask));
         let never = Settings { heartbeat: None, ..Settings::default() };
-        assert_eq!(heartbeat(never, start).deadline(WAITS), None);
+        assert_eq!(Beat::new(never).deadline(WAITS), None);
         let endless = Settings { heartbeat: Some(Duration::MAX), ..Settings::default() };
-        assert_eq!(heartbeat(endless, start).deadline(WAITS), None, "beyond what a clock can say");
+        assert_eq!(Beat::new(endless).deadline(WAITS), None, "beyond what a clock can say");
+        let mut mute = Beat::new(Settings::default());
+        mute.0.pings = false;
+        assert_eq!(mute.deadline(WAITS), None, "the protocol cannot ask");
     }
 
     #[test]
     fn who_is_needed_is_not_idle() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
         let settings = Settings { idle_timeout: seconds(60), ..Settings::default() };
-        let mut beat = heartbeat(settings, start);
-        assert_eq!((beat.look(at(60), WAITS), beat.look(at(60), RESTS)), (Due::Ask, Due::Idle));
-        beat.heard(at(50));
-        assert_eq!(beat.look(at(60), RESTS), Due::Idle, "a pong is no message");
-        beat.active(at(50));
-        assert_eq!((beat.look(at(60), RESTS), beat.deadline(RESTS)), (Due::Nothing, Some(at(110))));
-        assert_eq!(beat.look(at(200), Watch::default()), Due::Nothing, "the farewell is said");
+        let mut beat = Beat::new(settings);
+        assert_eq!((beat.look(60, WAITS), beat.look(60, RESTS)), (Due::Ask, Due::Idle));
+        beat.0.heard(beat.at(50));
+        assert_eq!(beat.look(60, RESTS), Due::Idle, "a pong is no message");
+        beat.0.active(beat.at(50));
+        assert_eq!((beat.look(60, RESTS), beat.deadline(RESTS)), (Due::Nothing, Some(110)));
+        assert_eq!(beat.look(200, Watch::default()), Due::Nothing, "the farewell is said");
     }
 }

@@ -74,6 +74,9 @@ pub const ID_STRIDE: u32 = 0x9E37_79B1;
 /// Slots a table starts with.
 pub const TABLE_SLOTS_MIN: usize = 64;
 
+/// Longest interval of `Flush::Every`; a longer one counts as this. Who wants never wants `Manual`.
+pub const FLUSH_INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Pings waiting for their answer.
 pub const PINGS_MAX: usize = 1_024;
 

@@ -66,7 +66,7 @@ pub(crate) struct Outbox {
     pings: Pings,
     gate: Gate,
     /// Who waits until what was queued before is with the kernel.
-    flushes: Pings,
+    flushes: Option<Box<Pings>>,
     /// Posts have left since the peer was last heard: whether it has them nobody knows.
     unheard: bool,
     /// Messages have left since the driver last looked.
@@ -167,7 +167,7 @@ impl Outbox {
             obey: false,
             pings: Pings::default(),
             gate: Gate::default(),
-            flushes: Pings::default(),
+            flushes: None,
             unheard: false,
             said: false,
             finished: Vec::new(),
@@ -318,6 +318,9 @@ impl Outbox {
     /// A ping that leaves behind everything queued so far; its number.
     pub(crate) fn append_ping(&mut self) -> Result<u64, SendError> {
         self.takes_new()?;
+        if !self.encoder.abilities().pings {
+            return Err(SendError::Unsupported("pings"));
+        }
         self.release();
         let behind = self.all_queued();
         self.pings.wait_for(behind)
@@ -338,7 +341,7 @@ impl Outbox {
         }
         self.release();
         let behind = self.all_queued();
-        self.flushes.wait_for(behind)
+        self.flushes.get_or_insert_default().wait_for(behind)
     }
 
     pub(crate) fn poll_flushed(
@@ -346,7 +349,9 @@ impl Outbox {
         number: u64,
         waker: &mut Option<Waker>,
     ) -> Poll<Result<(), CloseReason>> {
-        match (self.flushes.poll(number, waker), &self.phase) {
+        let flushes = &mut self.flushes;
+        let polled = flushes.as_mut().map_or(Poll::Ready(()), |all| all.poll(number, waker));
+        match (polled, &self.phase) {
             (Poll::Pending, Phase::Closed(reason)) => Poll::Ready(Err(reason.clone())),
             (polled, _) => polled.map(Ok),
         }

@@ -190,3 +190,38 @@ fn at_intervals_the_first_leaves_at_once_and_what_follows_waits_for_the_next() {
     assert_eq!(hear(&mut script), ["post 5"], "who cannot wait says so");
     assert_eq!(script.side.core().deadline(), None);
 }
+
+#[test]
+fn who_waits_for_a_slot_does_not_wait_for_ever() {
+    let mut script =
+        Script::between(Settings { in_flight_max: 16, ..Settings::default() }, Settings::default());
+    script.side.session.set_flush(Flush::Manual);
+    let calls: Vec<_> =
+        (0..15).map(|n| Task::start(script.side.session.request(echo(n, 1)))).collect();
+    assert_eq!(hear(&mut script), NOTHING);
+    let _last = Task::start(script.side.session.request(echo(15, 1)));
+    assert_eq!(hear(&mut script).len(), 16, "the peer allows no more");
+    drop(calls);
+}
+
+#[test]
+fn a_full_stream_lets_everything_out() {
+    let mut script = manual();
+    let mut stream = script.side.session.open(&support::Range(1)).unwrap();
+    while hear(&mut script).is_empty() {
+        stream.send(&note(1, 100_000)).unwrap();
+    }
+}
+
+#[test]
+fn an_interval_beyond_all_clocks_is_a_long_one() {
+    let mut script = Script::with(Settings { heartbeat: None, ..Settings::default() });
+    let session = script.side.session.clone();
+    session.set_flush(Flush::Every(Duration::MAX));
+    session.send(&note(1, 1)).unwrap();
+    assert_eq!(hear(&mut script), ["post 5"]);
+    session.send(&note(2, 1)).unwrap();
+    assert_eq!(hear(&mut script), NOTHING);
+    session.set_flush(Flush::Auto);
+    assert_eq!(hear(&mut script), ["post 5"]);
+}

@@ -86,6 +86,19 @@ fn a_request_on_a_live_number_ends_the_session() {
     assert_eq!(violation(&script), (ErrorCode::PROTOCOL, "a request on a number in use"));
 }
 
+//= docs/PROTOCOL.md#6
+#[test]
+fn a_call_that_was_taken_back_keeps_its_number_until_its_handler_is_gone() {
+    let mut script = Script::new();
+    let kept = defer_all(&mut script);
+    assert_eq!(script.say(&[request(4, b"\xc0"), Frame::Cancel { id: 4 }]), [""; 0]);
+    kept.lock().unwrap().clear();
+    script.settle();
+    assert_eq!(script.heard, ["error 4 -1"]);
+    script.say(&[request(4, b"\xc0"), Frame::Cancel { id: 4 }, request(4, b"\xc0")]);
+    assert_eq!(violation(&script), (ErrorCode::PROTOCOL, "a request on a number in use"));
+}
+
 #[test]
 fn a_number_is_free_as_soon_as_its_answer_was_given() {
     let mut script = Script::new();

@@ -66,7 +66,7 @@ fn time_passes_only_in_the_simulation() {
     assert_eq!(pair.clock().passed() - before, ms(80));
     let before = pair.clock().passed();
     let late = pair.run_until(session.request(Slow(1, 60_000)));
-    assert_eq!(late, Err(CallError::Timeout));
+    assert_eq!(late, Err(CallError::Timeout { limit: Duration::from_secs(30) }));
     assert_eq!(pair.clock().passed() - before, Duration::from_secs(30));
     pair.finish();
 }
@@ -122,7 +122,8 @@ fn a_partition_delays_and_loses_nothing() {
     assert_eq!(task.take().unwrap(), Ok(Echo(5, vec![])));
     pair.partition();
     let error = pair.run_until(session.request(Echo(6, vec![])).timeout(ms(700))).unwrap_err();
-    assert_eq!((&error, error.executed()), (&CallError::Timeout, Executed::Maybe));
+    let timeout = CallError::Timeout { limit: ms(700) };
+    assert_eq!((&error, error.executed()), (&timeout, Executed::Maybe));
     let refused = pair.connect().unwrap_err();
     assert_eq!(refused, CloseReason::HandshakeFailed(HandshakeFailure::Timeout));
     pair.finish();

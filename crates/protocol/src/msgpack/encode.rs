@@ -77,6 +77,7 @@ impl Encoder for MsgpackEncoder {
             deadlines: true,
             dictionary: true,
             farewell: true,
+            pings: true,
             streams: true,
             topics: true,
         }

@@ -54,7 +54,7 @@ impl Outbox {
         self.lanes.is_ready()
             || self.streams.owes()
             || self.pings.may_leave(|end| self.has_left(end))
-            || self.flushes.may_leave(|end| self.has_left(end))
+            || self.flushes.as_ref().is_some_and(|all| all.may_leave(|end| self.has_left(end)))
             || self.has_untimed()
             || self.pong.is_some()
             || self.credit_total.is_some()
@@ -72,6 +72,7 @@ impl Outbox {
     /// Everything that has left is with the kernel; whether nobody waits for that any more.
     pub(crate) fn written(&mut self, wakers: &mut Vec<Waker>) -> bool {
         let Self { flushes, lanes, streams, .. } = self;
+        let Some(flushes) = flushes else { return true };
         while let Some(number) = flushes.next_to_leave(|&(lane, flow, end)| match flow {
             Flow::Stream(stream) => streams.has_left(stream, end),
             _ => lanes.has_left(lane, flow, end),
@@ -393,7 +394,7 @@ impl Outbox {
         self.streams.close(reason, wakers);
         wakers.extend(self.take_waiters());
         self.pings.close(wakers);
-        self.flushes.close(wakers);
+        self.flushes.iter_mut().for_each(|flushes| flushes.close(wakers));
         // A task that has ended takes no harm from being woken, and its waker is not dropped here.
         wakers.extend(self.driver.take());
         self.control.clear();
@@ -410,7 +411,6 @@ impl Outbox {
         self.lanes.park();
         self.streams.park();
         self.pings.park();
-        self.flushes.park();
         self.gate.park();
         self.waiters.park();
         self.finished.shrink_to_fit();

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Outbox;
-use super::lanes::End;
+use super::lanes::{End, Flow};
+use crate::limits::FLUSH_INTERVAL_MAX;
 
 /// When posts, requests and what is said on streams leave. Answers, and what the session says for
 /// itself (credit, pongs, cancels, acknowledgements), always leave at once: somebody waits for them.
@@ -55,8 +56,9 @@ impl Gate {
     /// Something is queued: whether it is time to open.
     fn is_time(&mut self, now: Instant) -> bool {
         let Flush::Every(interval) = self.flush else { return false };
-        let next = self.opened_at.map_or(Some(now), |last| last.checked_add(interval));
-        let opens_at = *self.opens_at.get_or_insert(next.unwrap_or(now));
+        let interval = interval.min(FLUSH_INTERVAL_MAX);
+        let next = self.opened_at.map_or(now, |last| last + interval);
+        let opens_at = *self.opens_at.get_or_insert(next);
         let is_time = opens_at <= now;
         if is_time {
             self.opens_at = None;
@@ -116,7 +118,7 @@ impl Outbox {
         }
         let Self { gate, lanes, streams, .. } = self;
         gate.open_for.retain(|&(lane, flow, end)| match flow {
-            super::lanes::Flow::Stream(stream) => !streams.has_left(stream, end),
+            Flow::Stream(stream) => !streams.has_left(stream, end),
             _ => !lanes.has_left(lane, flow, end),
         });
         lanes.hold(gate.is_shut());

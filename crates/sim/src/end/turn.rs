@@ -118,7 +118,7 @@ impl End {
 
     fn drive(&mut self, endpoint: &mut Endpoint, lines: &mut Lines<'_>) -> Result<(), CloseReason> {
         let now = self.world.clock.now();
-        self.session().core.begin_turn(now);
+        self.session().core.begin_turn(now)?;
         self.look_around(endpoint)?;
         let read = self.read(lines)?;
         self.receive(endpoint)?;
@@ -181,7 +181,12 @@ impl End {
         loop {
             self.seal(WIRE_HIGH_WATER)?;
             self.write(lines);
-            if self.blocked || self.wire.is_empty() {
+            if self.wire.is_empty() {
+                let Phase::Open(session) = &self.phase else { return Ok(()) };
+                session.writer.written();
+                return Ok(());
+            }
+            if self.blocked {
                 return Ok(());
             }
         }
