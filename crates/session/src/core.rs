@@ -2,10 +2,11 @@
 
 mod frames;
 mod streams;
+mod time;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
 use moorline_buffers::{Block, SendBuffer};
@@ -17,7 +18,7 @@ use moorline_protocol::{
 use crate::calm::Calm;
 use crate::credit::ReceiveCredit;
 use crate::errors::our_fault;
-use crate::heartbeat::{Due, Heartbeat, Watch};
+use crate::heartbeat::Heartbeat;
 use crate::incoming::{Answer, Deferred, Incoming, Responder, Ticket};
 use crate::limits::{PROBE_EVERY, WINDOW_GROWN_MAX};
 use crate::outbox::{Finished, Outbox, Phase, Signals};
@@ -269,7 +270,7 @@ impl Core {
     pub fn begin_turn(&mut self, now: Instant) -> Result<(), CloseReason> {
         self.calm.pass_time(now);
         self.heartbeat.begin(now);
-        self.turn_at = Some(now);
+        let read_at = self.turn_at.replace(now);
         let mut outbox = self.session.shared.lock();
         outbox.driver_is_awake();
         outbox.requests.stamp(now);
@@ -282,9 +283,10 @@ impl Core {
         let deadline = self.deadline_of(&outbox);
         drop(outbox);
         self.free_finished();
-        // A session that never comes to rest has deadlines all the same.
+        // A session that never comes to rest has deadlines all the same. What the peer had said when
+        // the last turn began has been handled; there may be more.
         if deadline.is_some_and(|deadline| deadline <= now) {
-            self.handle_timeout(now)?;
+            self.pass_time(now, read_at)?;
         }
         Ok(())
     }
@@ -342,17 +344,6 @@ impl Core {
     fn known(&self, kind: Kind) -> Kind {
         let Kind::Unknown { hash: Some(hash), .. } = kind else { return kind };
         self.session.shared.registry.find(hash).map_or(kind, Kind::Known)
-    }
-
-    /// The peer is there; and unless it only says so, somebody needs the session.
-    fn hear(&mut self, now: Instant, frame: &Frame<'_>) {
-        self.heard = true;
-        self.heartbeat.heard(now);
-        let control =
-            matches!(frame, Frame::Ping { .. } | Frame::Pong { .. } | Frame::Credit { .. });
-        if !control {
-            self.heartbeat.active(now);
-        }
     }
 
     /// Answers a request that was delivered, from the driver.
@@ -455,82 +446,12 @@ impl Core {
         self.session.shared.lock().take_roused()
     }
 
-    /// Ready when somebody asks for something; for a driver that cannot write at the moment.
-    pub fn poll_signals(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.rest(cx, Outbox::poll_signals)
-    }
-
-    fn rest(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Outbox, &mut Option<Waker>) -> Poll<()>,
-    ) -> Poll<()> {
-        let mut waker = Some(cx.waker().clone());
-        let mut outbox = self.session.shared.lock();
-        let polled = poll(&mut outbox, &mut waker);
-        let said = outbox.take_said();
-        drop(outbox);
-        drop(waker);
-        if let Some(turn_at) = self.turn_at.filter(|_| said) {
-            self.heartbeat.active(turn_at);
-        }
-        polled
-    }
-
     /// The peer is to blame for something that was answered: patience is finite.
     ///
     /// # Errors
     /// It was one too many.
     pub fn fault_of_peer(&mut self) -> Result<(), CloseReason> {
         self.calm.strain()
-    }
-
-    /// Ready when the outbox has something for the wire; otherwise its next writer wakes us.
-    pub fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.rest(cx, Outbox::poll_work)
-    }
-
-    /// The next time [`handle_timeout`](Self::handle_timeout) wants to be called.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline_of(&self.session.shared.lock())
-    }
-
-    fn deadline_of(&self, outbox: &Outbox) -> Option<Instant> {
-        let peer = self.heartbeat.deadline(&self.settings, self.watch(outbox));
-        let (calls, gate) = (outbox.requests.deadline(), outbox.gate_opens_at());
-        [calls, self.incoming.deadline(), gate, peer].into_iter().flatten().min()
-    }
-
-    fn watch(&self, outbox: &Outbox) -> Watch {
-        let watch = outbox.watch();
-        Watch { busy: watch.busy || self.incoming.running() > 0, ..watch }
-    }
-
-    /// Ends calls and handlers whose time is over, asks a silent peer whether it is there, and closes
-    /// a session that nobody has needed for long.
-    ///
-    /// # Errors
-    /// The peer has not answered that question in time: the session is over.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), CloseReason> {
-        let mut outbox = self.session.shared.lock();
-        outbox.requests.expire(now, &mut self.wakers);
-        outbox.look_at_gate(now);
-        let watch = self.watch(&outbox);
-        let mut result = Ok(());
-        match self.heartbeat.look(now, &self.settings, watch) {
-            Due::Nothing => {}
-            Due::Ask => self.heartbeat.asked(outbox.ask(), now),
-            Due::Idle => drop(outbox.begin_close(Farewell::ordinary())),
-            Due::Dead(silence) => {
-                let limit = self.settings.dead_after;
-                result = Err(CloseReason::Heartbeat { silence, limit });
-            }
-        }
-        drop(outbox);
-        self.incoming.expire(now);
-        self.wakers.drain(..).for_each(Waker::wake);
-        result
     }
 
     /// What this side handles may have changed: the peer is told if so.

@@ -83,8 +83,17 @@ impl Heartbeat {
         [peer, self.idle_at(settings, watch)].into_iter().flatten().min()
     }
 
-    pub(crate) fn look(&self, now: Instant, settings: &Settings, watch: Watch) -> Due {
-        let is_over = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+    /// All that the peer had said at `read_at` has been taken. Nobody is called dead or idle for what
+    /// waits to be read, because this process stood still.
+    pub(crate) fn look(
+        &self,
+        now: Instant,
+        read_at: Option<Instant>,
+        settings: &Settings,
+        watch: Watch,
+    ) -> Due {
+        let is_over =
+            |time: Option<Instant>| time.zip(read_at).is_some_and(|(time, at)| time <= at);
         if !watch.speaks {
             return Due::Nothing;
         }
@@ -95,8 +104,12 @@ impl Heartbeat {
         if is_over(self.idle_at(settings, watch)) {
             return Due::Idle;
         }
-        let asks = self.asked.is_none() && is_over(self.ask_at(settings, watch));
-        if asks { Due::Ask } else { Due::Nothing }
+        let is_time = |time: Instant| time <= now;
+        if self.asked.is_none() && self.ask_at(settings, watch).is_some_and(is_time) {
+            Due::Ask
+        } else {
+            Due::Nothing
+        }
     }
 
     /// Whatever is heard shows that the peer is alive, be it that its PONG waits behind much else.
@@ -151,7 +164,7 @@ mod tests {
         }
 
         fn look(&self, seconds: u64, watch: Watch) -> Due {
-            self.0.look(self.at(seconds), &self.1, watch)
+            self.0.look(self.at(seconds), Some(self.at(seconds)), &self.1, watch)
         }
 
         fn deadline(&self, watch: Watch) -> Option<u64> {
@@ -171,6 +184,9 @@ mod tests {
         beat.0.heard(beat.at(25));
         assert_eq!((beat.look(44, WAITS), beat.deadline(WAITS)), (Due::Nothing, Some(45)));
         assert_eq!(beat.look(45, RESTS), Due::Dead(Duration::from_secs(20)));
+        let (late, before) = (beat.at(45), Some(beat.at(44)));
+        let unread = beat.0.look(late, before, &beat.1, RESTS);
+        assert_eq!(unread, Due::Nothing, "its pong may wait to be read");
         beat.0.answered(1);
         assert_eq!(beat.look(30, WAITS), Due::Nothing);
         assert_eq!(beat.deadline(RESTS), None, "a session at rest needs no timer");

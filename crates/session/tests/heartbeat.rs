@@ -149,3 +149,31 @@ fn a_peer_that_only_pings_does_not_keep_a_session_from_being_idle() {
     }
     assert_eq!(pass(&mut script, minute / 4), ["close 0"]);
 }
+
+#[test]
+fn a_process_that_stood_still_reads_before_it_judges() {
+    let mut pair = Pair::new();
+    let call = Task::start(pair.a.session.request(echo(1, 10)).no_timeout());
+    let (keep, kept) = support::log();
+    pair.b.on_request = Box::new(move |core, ticket, _| {
+        keep.lock().unwrap().push(core.defer(ticket).0);
+        Ok(())
+    });
+    pair.settle();
+    pair.now += HEARTBEAT;
+    let now = pair.now;
+    pair.a.now_is(now);
+    // The ping goes, the pong comes, and side a stands still before it can read it.
+    support::carry(&mut pair.a.link.wire, &mut pair.b.link.input);
+    pair.b.unblock();
+    pair.b.wake(now);
+    support::carry(&mut pair.b.link.wire, &mut pair.a.link.input);
+    pair.now += 10 * DEAD_AFTER;
+    pair.a.unblock();
+    pair.settle();
+    assert!(pair.a.ended.is_none(), "{:?}", pair.a.ended);
+    let answer = support::encoded(&echo(2, 0));
+    kept.lock().unwrap().pop().unwrap().answer(moorline_session::Answer::Good(&answer));
+    pair.settle();
+    assert_eq!(call.done().unwrap().0, 2);
+}
