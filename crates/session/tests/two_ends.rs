@@ -334,7 +334,7 @@ impl World {
             match answer {
                 Ok(answer) => assert_eq!(answer, question),
                 // Too many came at once for what is kept for callers.
-                Err(CallError::AnswerTooLarge) => assert!(question.1.len() > 1_000),
+                Err(CallError::AnswerTooLarge { .. }) => assert!(question.1.len() > 1_000),
                 Err(error) => panic!("{error}"),
             }
         }
