@@ -175,6 +175,13 @@ pub enum Frame<'b> {
         /// It was published before the subscription began.
         retained: bool,
     },
+    /// Here messages of a subscription were left out, because it did not keep up.
+    Lagged {
+        /// The subscriber's number.
+        alias: u64,
+        /// So many, at least one.
+        count: u64,
+    },
 }
 
 /// Of what a long message is part that is given up in the middle.
@@ -325,6 +332,8 @@ pub struct Meta {
     pub idempotency_key: Option<Box<[u8; 16]>>,
     /// Number of the body codec; 0 is the protocol's own.
     pub codec: u8,
+    /// Of a subscription: what is left out when it does not keep up.
+    pub overflow: Overflow,
     /// A key from 64 up that this side does not know: the call is answered with
     /// [`ErrorCode::UNSUPPORTED`].
     pub unsupported: Option<u64>,
@@ -340,5 +349,19 @@ impl Meta {
             && self.trace.is_none()
             && self.idempotency_key.is_none()
             && self.codec == 0
+            && self.overflow == Overflow::DropOldest
     }
+}
+
+/// What happens to a subscription that is not read as fast as it is published to. Whatever is left
+/// out is counted and told, in its place among the messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// The oldest message that waits makes room for the newest: for what is outdated soon.
+    #[default]
+    DropOldest,
+    /// What waits stays, and the newest is left out: where the beginning counts.
+    DropNewest,
+    /// The subscription ends, behind what waits: where a gap makes the rest useless.
+    Close,
 }

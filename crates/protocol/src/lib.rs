@@ -177,7 +177,7 @@ pub use code::ErrorCode;
 pub use dictionary::{HandledTypes, PeerTypes};
 pub use factory::{ProtocolEntry, ProtocolFactory, ProtocolRegistry, Remote, SetupError};
 pub use format::Format;
-pub use frame::{Body, Cost, Frame, Kind, Meta, Opening, Pieces, Refused, RefusedKind};
+pub use frame::{Body, Cost, Frame, Kind, Meta, Opening, Overflow, Pieces, Refused, RefusedKind};
 pub use message::{Message, MessageFamily, NoError, Request, StreamMessage};
 pub use pending::PendingHandshakes;
 pub use registry::{MessageIndex, MessageRegistry, Place, Registration, RegistryError};

@@ -11,7 +11,9 @@ use moorline_buffers::SendBuffer;
 use moorline_noise::{Suite, Suites};
 use moorline_protocol::ProtocolFactory as _;
 use moorline_protocol::msgpack::Msgpack;
-use moorline_protocol::{Body, Cost, ErrorCode, Frame, Kind, Lane, MessageIndex, Meta, Opening};
+use moorline_protocol::{
+    Body, Cost, ErrorCode, Frame, Kind, Lane, MessageIndex, Meta, Opening, Overflow,
+};
 use proptest::prelude::*;
 use support::{Chunks, Pair, local, no_frame, pattern, post, registry, request, response, told};
 
@@ -50,6 +52,7 @@ fn one_of_each() -> Vec<Frame<'static>> {
         trace: Some(Box::new([1; 25])),
         idempotency_key: Some(Box::new([2; 16])),
         codec: 3,
+        overflow: Overflow::DropNewest,
         unsupported: None,
     };
     let code = ErrorCode::OVERLOADED;
@@ -105,7 +108,7 @@ fn raw(name: &str) -> Opening<'_> {
     Opening::Raw { name: name.into() }
 }
 
-fn of_topics(kind: Kind, meta: Meta) -> [Frame<'static>; 5] {
+fn of_topics(kind: Kind, meta: Meta) -> [Frame<'static>; 6] {
     let meta = Meta { idempotent: false, ..meta };
     let body = || Body::Borrowed(b"\xc3");
     let topic = || Cow::Borrowed("prices.*");
@@ -115,6 +118,7 @@ fn of_topics(kind: Kind, meta: Meta) -> [Frame<'static>; 5] {
         Frame::Subscribe { id: 6, alias: far, topic: topic(), retained: true, meta },
         Frame::Publish { alias, kind, body: body(), retained: true },
         Frame::Publish { alias: far, kind, body: body(), retained: false },
+        Frame::Lagged { alias: far, count: 7 },
         Frame::Unsubscribe { alias: far },
     ]
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use moorline_buffers::SendBuffer;
 use moorline_protocol::msgpack::Msgpack;
 use moorline_protocol::{
-    Body, Cost, EncodeError, ErrorCode, Frame, Kind, Lane, MessageIndex, Meta, Opening,
+    Body, Cost, EncodeError, ErrorCode, Frame, Kind, Lane, MessageIndex, Meta, Opening, Overflow,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -27,6 +27,7 @@ prop_compose! {
         trace in option::of(any::<[u8; 25]>()),
         idempotency_key in option::of(any::<[u8; 16]>()),
         codec: u8,
+        overflow in select(&[Overflow::DropOldest, Overflow::DropNewest, Overflow::Close]),
     ) -> Meta {
         Meta {
             deadline: deadline.map(Duration::from_millis),
@@ -36,6 +37,7 @@ prop_compose! {
             trace: trace.map(Box::new),
             idempotency_key: idempotency_key.map(Box::new),
             codec,
+            overflow,
             unsupported: None,
         }
     }
@@ -115,6 +117,7 @@ impl Material {
             },
             Frame::Unsubscribe { alias: number },
             Frame::Publish { alias: number, kind, body: body(), retained: flag },
+            Frame::Lagged { alias: id.into(), count: number.max(1) },
             Frame::Close { code, message: text(512).into() },
         ]
     }
@@ -127,7 +130,8 @@ fn window(frame: &Frame<'_>, sum: u64) -> Cost {
         | Frame::Request { .. }
         | Frame::Open { .. }
         | Frame::Subscribe { .. }
-        | Frame::Publish { .. } => Cost::Session(sum),
+        | Frame::Publish { .. }
+        | Frame::Lagged { .. } => Cost::Session(sum),
         Frame::Data { stream, .. } => Cost::Stream(*stream, sum),
         _ => Cost::Exempt,
     }

@@ -173,6 +173,7 @@ fn what_counts_as_short_is_one_unit_whatever_travels_beside_it() {
         trace: Some(Box::new([1; 25])),
         idempotency_key: Some(Box::new([2; 16])),
         codec: u8::MAX,
+        overflow: moorline_protocol::Overflow::Close,
         unsupported: None,
     };
     let unit_max = opened.block_max.min(moorline_protocol::limits::UNIT_MAX);

@@ -52,6 +52,11 @@ impl Decoder {
         let (op, flags) = Op::split(ty)?;
         let mut fields = Fields::new(payload);
         let cost = unit_len as u64 + UNIT_COST;
+        if op == Op::Publish
+            && let Some(frame) = stream::lagged(flags, payload)?
+        {
+            return Ok((frame, Cost::Session(cost)));
+        }
         match op {
             Op::Post | Op::Request | Op::Response | Op::Error | Op::Data | Op::Publish => {
                 let head = Head::read(&self.types, op, flags, &mut fields)?;

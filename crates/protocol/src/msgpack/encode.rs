@@ -113,6 +113,7 @@ impl Encoder for MsgpackEncoder {
             Frame::Publish { alias, kind, body, retained } => {
                 self.publish(*alias, kind, (body.bytes(), *retained), lane, out)
             }
+            Frame::Lagged { alias, count } => self.lagged(*alias, *count, out),
             Frame::Aborted(pieces) => {
                 let flow = if *pieces == Pieces::Data { Flow::Data } else { Flow::Requests };
                 Ok(control::abort(flow.fragment_id(lane), out)?)

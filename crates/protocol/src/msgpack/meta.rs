@@ -6,7 +6,7 @@ use super::put::Put;
 use super::setup::milliseconds;
 use super::unit::Fields;
 use crate::closed::Violation;
-use crate::frame::Meta;
+use crate::frame::{Meta, Overflow};
 
 mod key {
     pub(super) const DEADLINE: u64 = 0;
@@ -15,12 +15,14 @@ mod key {
     pub(super) const CODEC: u64 = 4;
     pub(super) const IDEMPOTENCY: u64 = 5;
     pub(super) const ATTEMPT: u64 = 6;
+    pub(super) const OVERFLOW: u64 = 8;
     /// From here on a receiver must know a key, or refuse the call.
     pub(super) const CRITICAL: u64 = 64;
 }
 
-/// The most bytes that [`write`] takes: head, deadline, trace, priority, codec, key and attempt.
-pub(crate) const META_LEN_MAX: usize = 1 + 10 + 28 + 2 + 3 + 19 + 6;
+/// The most bytes that [`write`] takes: head, deadline, trace, priority, codec, key, attempt
+/// and overflow.
+pub(crate) const META_LEN_MAX: usize = 1 + 10 + 28 + 2 + 3 + 19 + 6 + 2;
 
 //= docs/PROTOCOL.md#1
 /// Writes what `meta` says. The caller asks [`Meta::is_empty`] first.
@@ -32,6 +34,7 @@ pub(crate) fn write(meta: &Meta, put: &mut Put<'_>) {
         meta.codec != 0,
         meta.idempotency_key.is_some(),
         meta.attempt != 0,
+        meta.overflow != Overflow::DropOldest,
     ];
     put.map(said.into_iter().map(u8::from).sum());
     if let Some(deadline) = meta.deadline {
@@ -58,6 +61,10 @@ pub(crate) fn write(meta: &Meta, put: &mut Put<'_>) {
         put.uint(key::ATTEMPT);
         put.uint(meta.attempt.into());
     }
+    if meta.overflow != Overflow::DropOldest {
+        put.uint(key::OVERFLOW);
+        put.uint(if meta.overflow == Overflow::DropNewest { 1 } else { 2 });
+    }
 }
 
 //= docs/PROTOCOL.md#1
@@ -73,6 +80,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Meta, Violation> {
             key::CODEC => meta.codec = number(fields)?,
             key::IDEMPOTENCY => meta.idempotency_key = Some(Box::new(exactly(fields)?)),
             key::ATTEMPT => meta.attempt = number(fields)?,
+            key::OVERFLOW => meta.overflow = overflow(fields.uint()?),
             unknown => {
                 if unknown >= key::CRITICAL {
                     meta.unsupported.get_or_insert(unknown);
@@ -93,6 +101,15 @@ fn priority(value: u64) -> Result<u8, Violation> {
     match u8::try_from(value) {
         Ok(priority) if priority <= 7 => Ok(priority),
         _ => Err(Violation::protocol(1, "a priority above 7")),
+    }
+}
+
+/// A way that this version does not have counts as the default: what it loses is told anyway.
+fn overflow(value: u64) -> Overflow {
+    match value {
+        1 => Overflow::DropNewest,
+        2 => Overflow::Close,
+        _ => Overflow::DropOldest,
     }
 }
 
@@ -126,9 +143,25 @@ mod tests {
             trace: Some(Box::new([7; 25])),
             idempotency_key: Some(Box::new([9; 16])),
             codec: u8::MAX,
+            overflow: Overflow::Close,
             unsupported: None,
         };
         assert_eq!(round_trip(&meta), meta);
+    }
+
+    #[test]
+    fn an_overflow_of_a_later_version_is_the_default() {
+        for (value, overflow) in [
+            (0, Overflow::DropOldest),
+            (1, Overflow::DropNewest),
+            (2, Overflow::Close),
+            (3, Overflow::DropOldest),
+        ] {
+            let read = read(&mut Fields::new(&[0x81, 8, value])).unwrap();
+            assert_eq!(read.overflow, overflow);
+            let meta = Meta { overflow, ..Meta::default() };
+            assert_eq!(round_trip(&meta), meta);
+        }
     }
 
     #[test]

@@ -34,7 +34,8 @@ fn check_window(frame: &Frame<'_>, cost: Cost) {
         | Frame::Request { .. }
         | Frame::Open { .. }
         | Frame::Subscribe { .. }
-        | Frame::Publish { .. } => matches!(cost, Cost::Session(32..)),
+        | Frame::Publish { .. }
+        | Frame::Lagged { .. } => matches!(cost, Cost::Session(32..)),
         Frame::Data { stream, .. } => {
             matches!(cost, Cost::Stream(of, 32..) if of == *stream && of >= 2)
         }

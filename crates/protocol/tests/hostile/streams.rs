@@ -89,6 +89,11 @@ fn malformed_units_of_topics_are_violations() {
         ("PUBLISH without an alias", b"\xc7\x00\x0d"),
         ("PUBLISH without a type", b"\xc7\x01\x0d\x01"),
         ("PUBLISH with a negative alias", b"\xc7\x03\x0d\xff\x01\xc0"),
+        ("PUBLISH of no type with a body", b"\xc7\x03\x0d\x01\x00\xc0"),
+        ("PUBLISH of no type and no count", b"\xc7\x02\x0d\x01\x00"),
+        ("PUBLISH of no type and the count 0", b"\xc7\x03\x0d\x01\x00\x00"),
+        ("PUBLISH of no type as retained", b"\xc7\x03\x4d\x01\x00\x05"),
+        ("PUBLISH of no type and more", b"\xc7\x04\x0d\x01\x00\x05\x05"),
         ("PUBLISH with metadata", b"\xc7\x04\x2d\x01\x01\x80\xc0"),
     ];
     for &(what, units) in bad {

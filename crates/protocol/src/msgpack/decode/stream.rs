@@ -1,4 +1,4 @@
-//! Units of a stream that are never in pieces, and SUBSCRIBE, which opens something alike.
+//! Units of a stream that are never in pieces, and of topics, likewise.
 
 use crate::closed::Violation;
 use crate::dictionary::PeerTypes;
@@ -84,4 +84,20 @@ pub(super) fn subscribe<'b>(
     let meta = read_meta(flags, fields)?;
     whole(fields)?;
     Ok((id, Frame::Subscribe { id, alias, topic, retained: flags.x(), meta }))
+}
+
+//= docs/PROTOCOL.md#1
+/// A PUBLISH of no type says that messages were left out; any other is `None`.
+pub(super) fn lagged(flags: Flags, payload: &[u8]) -> Result<Option<Frame<'static>>, Violation> {
+    let mut fields = Fields::new(payload);
+    let alias = fields.uint()?;
+    if fields.u32()? != 0 {
+        return Ok(None);
+    }
+    let count = fields.uint()?;
+    whole(&fields)?;
+    if flags.x() || count == 0 {
+        return Err(Violation::protocol(1, "a PUBLISH of no type that tells of no loss"));
+    }
+    Ok(Some(Frame::Lagged { alias, count }))
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use moorline_buffers::{BlockPool, BlockPoolConfig};
 
 use super::*;
-use crate::frame::{Body, Opening};
+use crate::frame::{Body, Opening, Overflow};
 use crate::limits::BLOCK_COST_MAX;
 use crate::registry::MessageIndex;
 
@@ -144,6 +144,10 @@ fn the_examples_of_topics_are_these_bytes() {
     let body = b"\x93\x01\x02\x03";
     assert_eq!(bytes(&publish(body, false)), b"\xc7\x06\x0d\x01\x05\x93\x01\x02\x03");
     assert_eq!(bytes(&publish(body, true)), b"\xc7\x06\x4d\x01\x05\x93\x01\x02\x03");
+    assert_eq!(bytes(&Frame::Lagged { alias: 1, count: 7 }), b"\xc7\x03\x0d\x01\x00\x07");
+    let meta = Meta { overflow: Overflow::Close, ..Meta::default() };
+    let closing = bytes(&subscribe(false, meta));
+    assert_eq!(closing, b"\xc7\x0c\x2b\x09\x01\xa6prices\x81\x08\x02");
 }
 
 //= docs/PROTOCOL.md#8

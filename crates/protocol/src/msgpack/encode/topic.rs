@@ -50,6 +50,24 @@ impl MsgpackEncoder {
         let ty = Op::Publish.ty() | flag(retained);
         self.message(ty, Flow::Posts, Parts([&head[..len], body]), lane, out)
     }
+
+    //= docs/PROTOCOL.md#1
+    /// A PUBLISH of no type: it stands among the others, so it costs what they do.
+    pub(super) fn lagged(
+        &self,
+        alias: u64,
+        count: u64,
+        out: &mut SendBuffer,
+    ) -> Result<u64, EncodeError> {
+        let mut payload = [0; 3 * UINT_LEN_MAX];
+        let mut put = Put::new(&mut payload);
+        put.uint(alias);
+        put.uint(0);
+        put.uint(count);
+        let len = put.len();
+        let too_long = "a number longer than a unit of this peer";
+        self.whole(Op::Publish.ty(), true, Parts([&payload[..len], &[]]), too_long, out)
+    }
 }
 
 fn flag(retained: bool) -> u8 {
