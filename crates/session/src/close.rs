@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use moorline_protocol::CloseReason;
 
 use crate::id::SessionId;
+use crate::limits::CLOSE_SHARDS;
 
 /// The last thing said of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +23,14 @@ type Hear = Box<dyn FnOnce(&SessionEnd) + Send>;
 
 /// Subscribers by session id. A session's entry is made when it opens and taken when it ends, under
 /// the same lock that a subscription takes, so nobody can slip in between.
-#[derive(Default)]
+///
+/// The entries are spread over shards, each with a lock of its own: sessions come and go on all
+/// threads at once.
 pub(crate) struct CloseTable {
-    entries: Arc<Mutex<HashMap<SessionId, Entry>>>,
+    shards: Arc<Shards>,
 }
+
+type Shards = [Mutex<HashMap<SessionId, Entry>>; CLOSE_SHARDS];
 
 #[derive(Default)]
 struct Entry {
@@ -33,14 +38,26 @@ struct Entry {
     subscribers: Vec<(u64, Hear)>,
 }
 
+impl Default for CloseTable {
+    fn default() -> Self {
+        Self { shards: Arc::new(std::array::from_fn(|_| Mutex::default())) }
+    }
+}
+
+/// The shard of an id. Ids walk in a large odd stride, so that their low bits spread evenly.
+fn shard(shards: &Shards, id: SessionId) -> MutexGuard<'_, HashMap<SessionId, Entry>> {
+    let place = id.number() as usize % CLOSE_SHARDS;
+    shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl CloseTable {
     pub(crate) fn open(&self, id: SessionId) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Entry::default());
+        shard(&self.shards, id).insert(id, Entry::default());
     }
 
     /// Tells everybody, in the order they subscribed. No lock is held while they are told.
     pub(crate) fn close(&self, id: SessionId, reason: CloseReason) {
-        let entry = self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let entry = shard(&self.shards, id).remove(&id);
         let end = SessionEnd { id, reason: Some(reason) };
         for (_, hear) in entry.into_iter().flat_map(|entry| entry.subscribers) {
             // One that panics must not keep the others from hearing.
@@ -53,16 +70,16 @@ impl CloseTable {
         id: SessionId,
         hear: impl FnOnce(&SessionEnd) + Send + 'static,
     ) -> CloseSubscription {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = shard(&self.shards, id);
         let Some(entry) = entries.get_mut(&id) else {
             drop(entries);
             hear(&SessionEnd { id, reason: None });
-            return CloseSubscription { id, number: 0, entries: Weak::new() };
+            return CloseSubscription { id, number: 0, shards: Weak::new() };
         };
         let number = entry.next;
         entry.next += 1;
         entry.subscribers.push((number, Box::new(hear)));
-        CloseSubscription { id, number, entries: Arc::downgrade(&self.entries) }
+        CloseSubscription { id, number, shards: Arc::downgrade(&self.shards) }
     }
 }
 
@@ -71,14 +88,14 @@ impl CloseTable {
 pub struct CloseSubscription {
     id: SessionId,
     number: u64,
-    entries: Weak<Mutex<HashMap<SessionId, Entry>>>,
+    shards: Weak<Shards>,
 }
 
 impl CloseSubscription {
     /// Takes the subscription back. `false` if it has been called already, or is just being called.
     pub fn cancel(self) -> bool {
-        let Some(entries) = self.entries.upgrade() else { return false };
-        let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(shards) = self.shards.upgrade() else { return false };
+        let mut entries = shard(&shards, self.id);
         let Some(entry) = entries.get_mut(&self.id) else { return false };
         let place = entry.subscribers.iter().position(|(number, _)| *number == self.number);
         let taken = place.map(|place| entry.subscribers.remove(place));
@@ -94,6 +111,8 @@ impl fmt::Debug for CloseSubscription {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;

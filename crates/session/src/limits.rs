@@ -71,6 +71,10 @@ pub const SESSIONS_MAX_DEFAULT: usize = 1 << 20;
 /// neighbours in time differ in many places.
 pub const ID_STRIDE: u32 = 0x9E37_79B1;
 
+/// Parts of the table of who hears of a session's end, each with its own lock: as many as there are
+/// cores on a large machine.
+pub const CLOSE_SHARDS: usize = 64;
+
 /// Slots a table starts with.
 pub const TABLE_SLOTS_MIN: usize = 64;
 
@@ -85,3 +89,33 @@ pub const CALM_BURST: u32 = 1_000;
 
 /// ... and how many more each second allows; each call that ends well allows one as well.
 pub const CALM_PER_SECOND: u32 = 33;
+
+/// Topics that a peer may be subscribed to at once.
+pub const SUBSCRIPTIONS_MAX: usize = 1_024;
+
+/// What may wait for one subscription on the publisher's side, in bytes and 32 for each message: a
+/// quarter of the window that it waits for.
+pub const SUBSCRIPTION_QUEUE_BYTES: usize = 256 * 1024;
+
+/// The same for all subscriptions of a peer together, or one that reads nothing could keep 256 MiB.
+pub const SUBSCRIPTIONS_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of posts in a lane from which on what is published waits in its queue, where some of it can
+/// still be left out: a block.
+pub const PUBLISH_AHEAD_BYTES: usize = 16 * 1024;
+
+/// What may wait for the reader of one subscription of ours, unless set; in bytes, and 32 for each
+/// message.
+pub const INBOX_BYTES_DEFAULT: usize = 256 * 1024;
+
+/// What each message that waits costs beside its bytes: about what it takes to keep it.
+pub const WAITING_COST: usize = 32;
+
+/// Buffers that one subscription keeps for the next messages ...
+pub const SPARE_BODIES_MAX: usize = 16;
+
+/// ... unless they have grown above this.
+pub const SPARE_BODY_BYTES_MAX: usize = 4 * 1024;
+
+/// Retained values of all topics together, in bytes: four of the default largest size.
+pub const RETAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
