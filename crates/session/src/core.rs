@@ -3,6 +3,7 @@
 mod frames;
 mod streams;
 mod time;
+mod topics;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +16,7 @@ use moorline_protocol::{
     Meta, Opening, Settings,
 };
 
+use self::topics::Subscriber;
 use crate::calm::Calm;
 use crate::credit::ReceiveCredit;
 use crate::errors::our_fault;
@@ -335,7 +337,12 @@ impl Core {
             | Frame::Reset { .. }
             | Frame::Ack { .. }
             | Frame::Credit { stream: 1.., .. } => self.on_stream(frame, cost),
-            Frame::Subscribe { id, alias, .. } => self.subscribe(id, alias),
+            Frame::Subscribe { id, alias, topic, retained, meta } => {
+                self.subscribe(&Subscriber { id, alias, topic: &topic, retained, meta: &meta })
+            }
+            Frame::Publish { .. } | Frame::Lagged { .. } | Frame::Unsubscribe { .. } => {
+                self.on_topic(frame)
+            }
             other => self.control(other),
         }
     }
@@ -531,6 +538,7 @@ impl Core {
         }
         self.session.shared.lock().close(reason, &mut self.wakers);
         self.wakers.drain(..).for_each(Waker::wake);
+        self.leave_topics();
         self.answers.clear();
         self.incoming.abort_all();
         let hub = Arc::clone(&self.session.shared.hub);

@@ -13,6 +13,9 @@ pub enum SendError {
     /// The session is no more, or goes away.
     #[error("the session is closed: {0}")]
     Closed(CloseReason),
+    /// There is no session of this id, or no longer.
+    #[error("there is no open session of this id")]
+    NoSession,
     /// The peer drains: it takes nothing new.
     #[error("the peer is shutting down and takes nothing new")]
     Draining,
@@ -116,6 +119,32 @@ pub enum StreamError {
     /// A message came that is not of the declared type.
     #[error("a message of the stream is not of the declared type")]
     Decode,
+}
+
+/// What a subscription to a topic of the peer has instead of a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscriptionError {
+    /// So many messages were left out here. The subscription goes on.
+    #[error("{0} messages were left out (knobs: `inbox_bytes` and `overflow` of the subscription)")]
+    Lagged(u64),
+    /// One message is not of the declared type. The subscription goes on.
+    #[error("a message of the topic is not of the declared type")]
+    Decode,
+    /// A message was left out, which this subscription does not put up with: it is over.
+    #[error("the subscription has ended: it was not read in time (knob: `inbox_bytes`)")]
+    Overflowed,
+    /// The session has ended.
+    #[error("the session has ended: {0}")]
+    Closed(CloseReason),
+}
+
+impl SubscriptionError {
+    /// Whether nothing more comes.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self, SubscriptionError::Overflowed | SubscriptionError::Closed(_))
+    }
 }
 
 fn quoted(text: &str) -> String {

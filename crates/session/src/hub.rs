@@ -3,8 +3,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use moorline_protocol::CloseReason;
+use moorline_protocol::{CloseReason, Message, MessageRegistry};
 
+use crate::board::{Board, PublishError, PublishReport};
 use crate::close::{CloseSubscription, CloseTable, SessionEnd};
 use crate::id::SessionId;
 use crate::outbox::Flush;
@@ -19,6 +20,7 @@ pub struct Hub {
     table: SessionTable,
     closes: CloseTable,
     topics: Topics,
+    pub(crate) board: Board,
     pub(crate) timeout_default: Option<Duration>,
     flush_default: OnceLock<Flush>,
     pub(crate) keys: OnceLock<KeySource>,
@@ -36,6 +38,7 @@ impl Hub {
             table: SessionTable::new(sessions_max),
             closes: CloseTable::default(),
             topics: Topics::default(),
+            board: Board::default(),
             timeout_default,
             flush_default: OnceLock::new(),
             keys: OnceLock::new(),
@@ -106,6 +109,42 @@ impl Hub {
     /// Tells an event of a protocol.
     pub fn publish(&self, protocol: &str, event: impl Into<SystemMessage>) {
         self.topics.publish(protocol, &event.into());
+    }
+
+    /// Offers a topic to peers: `allow` says of each session that asks whether it may subscribe. It
+    /// runs inline and must not block. Offered before, it goes by the new rule from now on; who is
+    /// subscribed stays.
+    pub fn offer_topic(
+        &self,
+        topic: &str,
+        allow: impl Fn(&SessionRef) -> bool + Send + Sync + 'static,
+    ) {
+        self.board.offer(topic, allow);
+    }
+
+    /// Offers a topic no more, and forgets its retained value. Who is subscribed stays, and hears
+    /// nothing until it is offered again.
+    pub fn withdraw_topic(&self, topic: &str) {
+        self.board.withdraw(topic);
+    }
+
+    /// Queues a message for every subscription to a topic, encoded once. `retain` keeps it for those
+    /// who come later and ask for it, in place of the one before.
+    ///
+    /// Messages of one topic reach everybody in the same order, less what is left out of
+    /// subscriptions that do not keep up. They have no order with what else a session sends, and no
+    /// barrier waits for them.
+    ///
+    /// # Errors
+    /// It was published to nobody, for the reason given.
+    pub fn publish_to<M: Message>(
+        &self,
+        registry: &MessageRegistry,
+        topic: &str,
+        message: &M,
+        retain: bool,
+    ) -> Result<PublishReport, PublishError> {
+        self.board.publish(registry, topic, message, retain)
     }
 
     /// A session has ended: it is found no more, then its subscribers hear of it, then everybody.

@@ -177,6 +177,9 @@
 
 #![forbid(unsafe_code)]
 
+mod backlog;
+mod board;
+mod broadcast;
 mod call;
 mod calm;
 mod close;
@@ -184,6 +187,7 @@ mod core;
 mod credit;
 mod errors;
 mod heartbeat;
+mod event_queue;
 mod hub;
 mod id;
 mod incoming;
@@ -194,13 +198,17 @@ mod room;
 mod scratch;
 mod session_ref;
 mod stream;
+mod subscription;
 mod table;
 mod topic;
 
 pub use self::core::{Core, Counters, Delivery, EndPhase, SessionWriter};
+pub use board::{PublishError, PublishReport};
+pub use broadcast::BroadcastReport;
 pub use call::{Call, CallFuture};
 pub use close::{CloseSubscription, SessionEnd};
-pub use errors::{CallError, Executed, Failure, SendError, StreamError};
+pub use errors::{CallError, Executed, Failure, SendError, StreamError, SubscriptionError};
+pub use event_queue::{EventQueue, Lagged};
 pub use hub::Hub;
 pub use id::SessionId;
 pub use incoming::{Answer, Deferred, Responder, Ticket};
@@ -208,6 +216,7 @@ pub use outbox::{Flush, Signals};
 pub use scratch::with_scratch;
 pub use session_ref::{Direction, Flusher, SessionParts, SessionRef, SessionStatus};
 pub use stream::{IncomingStream, RawStream, Stream, StreamReceiver, StreamSender};
+pub use subscription::{Published, RemoteSubscription, Subscribe, Subscribing};
 pub use table::{SessionTable, TableFull};
 pub use topic::{
     AcceptFailed, ConnectFailed, Kind as EventKind, NewSession, PostDropped, SessionClosed,

@@ -10,7 +10,9 @@ mod inbox;
 mod lanes;
 mod on_stream;
 mod pings;
+mod published;
 mod streams;
+mod subscriptions;
 mod waiters;
 
 use std::sync::Arc;
@@ -29,8 +31,12 @@ pub(crate) use self::inbox::Taken;
 use self::lanes::{End, Flow, Lanes};
 pub(crate) use self::on_stream::{NewStream, Outgoing};
 use self::pings::Pings;
+use self::published::Published;
+pub(crate) use self::published::{Offered, Wanted};
 pub(crate) use self::streams::Verdict;
 use self::streams::{StreamTerms, Streams};
+use self::subscriptions::Subscriptions;
+pub(crate) use self::subscriptions::{Arrived, NewSubscription};
 use self::waiters::Waiters;
 pub(crate) use self::waiters::{Need, Place};
 use crate::credit::SendCredit;
@@ -45,6 +51,11 @@ pub(crate) struct Outbox {
     control: SendBuffer,
     lanes: Lanes,
     streams: Streams,
+    /// What the peer is subscribed to here, and this side there: few sessions have either.
+    published: Option<Box<Published>>,
+    subscriptions: Option<Box<Subscriptions>>,
+    /// A body that is no longer goes out in one unit.
+    unit_body_max: usize,
     /// Lent to a sender that encodes outside the lock.
     spare: Option<SendBuffer>,
     /// Answers that wait: the sum of their blocks' weights.
@@ -87,6 +98,7 @@ pub(crate) struct OutboxTerms {
     pub(crate) bytes_max: usize,
     pub(crate) settings: Settings,
     pub(crate) dialed: bool,
+    pub(crate) unit_body_max: usize,
 }
 
 /// A request of the peer that a task has answered: the driver frees its number.
@@ -134,7 +146,7 @@ impl Outbox {
     ) -> Self {
         let abilities = opened.encoder.abilities();
         let window = opened.limits.initiation_window;
-        let &OutboxTerms { bytes_max, settings, dialed } = terms;
+        let &OutboxTerms { bytes_max, settings, dialed, unit_body_max } = terms;
         let held_max = settings.message_max.saturating_mul(HELD_MESSAGES);
         let terms = StreamTerms {
             dialed,
@@ -148,6 +160,9 @@ impl Outbox {
             control: SendBuffer::with_block_max(pool, opened.block_max),
             lanes: Lanes::new(pool, opened.block_max, opened.limits.message_max),
             streams: Streams::new(&terms, pool, opened.block_max),
+            published: None,
+            subscriptions: None,
+            unit_body_max,
             spare: None,
             answers_unread: 0,
             credit: if abilities.credit {
@@ -442,7 +457,7 @@ impl Outbox {
 
     pub(crate) fn queued(&self) -> usize {
         let lanes = self.lanes.calls_len() + self.lanes.answers_len();
-        self.control.len() + lanes + self.streams.queued()
+        self.control.len() + lanes + self.streams.queued() + self.published_len()
     }
 
     pub(crate) const fn phase(&self) -> &Phase {

@@ -109,14 +109,16 @@ pub struct SessionParts<'a> {
 impl SessionRef {
     pub(crate) fn new(id: SessionId, hub: Arc<Hub>, parts: SessionParts<'_>) -> Self {
         let opened = parts.opened;
+        let block_max = opened.block_max.min(parts.blocks.payload_capacity());
+        let unit_body_max = block_max.min(UNIT_MAX) - UNIT_HEAD_MAX;
         let terms = OutboxTerms {
             bytes_max: parts.outbox_bytes,
             settings: parts.settings,
             dialed: parts.direction == Direction::Connected,
+            unit_body_max,
         };
         let mut outbox = Outbox::new(opened, &parts.blocks, parts.handled, &terms);
         outbox.set_flush(hub.flush_default());
-        let block_max = opened.block_max.min(parts.blocks.payload_capacity());
         let shared = Shared {
             id,
             protocol: parts.protocol,
@@ -127,7 +129,7 @@ impl SessionRef {
             encoder: Arc::clone(&opened.encoder),
             registry: parts.registry,
             block_max,
-            unit_body_max: block_max.min(UNIT_MAX) - UNIT_HEAD_MAX,
+            unit_body_max,
             context: Attached::new(),
             blocks: parts.blocks,
             hub,
@@ -409,7 +411,7 @@ impl Shared {
         })
     }
 
-    fn post(
+    pub(crate) fn post(
         &self,
         index: MessageIndex,
         name: &'static str,

@@ -177,27 +177,6 @@ impl Core {
         Ok(Delivery::Nothing)
     }
 
-    /// Topics of the peer are not served yet: it is told so.
-    //= docs/PROTOCOL.md#6
-    pub(super) fn subscribe(
-        &mut self,
-        id: u32,
-        alias: u64,
-    ) -> Result<Delivery<'static>, CloseReason> {
-        self.check_vacant(id)?;
-        if alias <= self.highest_alias {
-            let rule = "SUBSCRIBE with an alias that was used before";
-            return Err(Violation::protocol(6, rule).into());
-        }
-        self.highest_alias = alias;
-        self.check_unread()?;
-        self.counters.requests_refused += 1;
-        let text = "topics are not offered here";
-        self.answer_id(id, None, Answer::Fault(ErrorCode::UNIMPLEMENTED, text))?;
-        self.calm.strain()?;
-        Ok(Delivery::Nothing)
-    }
-
     /// The protocol could not take a message, though the session goes on.
     //= docs/PROTOCOL.md#9
     pub(super) fn refused(&mut self, refused: Refused) -> Result<Delivery<'static>, CloseReason> {
@@ -227,6 +206,10 @@ impl Core {
                 let text = format!("{} bytes, the limit is {}", refused.size, refused.limit);
                 self.session.shared.lock().stream_refused(stream, refused.code, &text)?;
                 self.calm.strain()?;
+            }
+            RefusedKind::Publish { alias } => {
+                let waker = self.session.shared.lock().lagged(alias, 1)?;
+                self.wakers.extend(waker);
             }
             _ => {}
         }
@@ -262,16 +245,6 @@ impl Core {
             }
             Frame::Close { code, message } => {
                 return Err(CloseReason::ByPeer(Farewell::new(code, &message)));
-            }
-            Frame::Unsubscribe { alias } => {
-                if alias > self.highest_alias {
-                    let rule = "UNSUBSCRIBE of an alias never subscribed";
-                    return Err(Violation::protocol(6, rule).into());
-                }
-            }
-            Frame::Publish { .. } => {
-                let rule = "PUBLISH to an alias never subscribed";
-                return Err(Violation::protocol(6, rule).into());
             }
             Frame::Types(types) => shared.lock().set_types(types),
             _ => return Err(Violation::protocol(1, "a unit this session cannot take").into()),

@@ -52,6 +52,8 @@ impl Outbox {
         }
         let farewell = self.obey || matches!(self.phase, Phase::Closing(_));
         self.lanes.is_ready()
+            || self.can_pull_published()
+            || self.has_unsubscribes(self.lanes.requests_left())
             || self.streams.owes()
             || self.pings.may_leave(|end| self.has_left(end))
             || self.flushes.as_ref().is_some_and(|all| all.may_leave(|end| self.has_left(end)))
@@ -66,7 +68,8 @@ impl Outbox {
 
     /// Whether nothing waits but control.
     fn is_empty(&self) -> bool {
-        self.lanes.calls_len() + self.lanes.answers_len() + self.streams.queued() == 0
+        let lanes = self.lanes.calls_len() + self.lanes.answers_len();
+        lanes + self.streams.queued() + self.published_len() == 0
     }
 
     /// Everything that has left is with the kernel; whether nobody waits for that any more.
@@ -249,12 +252,14 @@ impl Outbox {
         if let Some(block) = self.control.pop_block() {
             return Ok(Some(block));
         }
+        self.pull_published();
         self.shut_gate();
         let Self { lanes, streams, credit, .. } = self;
         if let Some((lane, flow, block)) = lanes.take(credit, streams) {
             self.said = true;
             // In the bulk lane posts and requests are one.
             self.unheard |= matches!(flow, Flow::Posts | Flow::Requests);
+            self.published_may_go_on();
             match flow {
                 Flow::Answers => self.answers_unread -= u64::from(block.weight()),
                 Flow::Requests if lane == OPENS => self.let_streams_speak(),
@@ -291,6 +296,7 @@ impl Outbox {
             self.encoder.encode(&Frame::Ping { nonce }, Lane::High, &mut self.control)?;
         }
         self.render_streams()?;
+        self.render_unsubscribes()?;
         self.render_cancels()
     }
 
@@ -377,6 +383,7 @@ impl Outbox {
         }
         let lost = self.queued() - self.control.len();
         self.lanes.clear();
+        self.clear_published();
         self.streams.silence();
         self.answers_unread = 0;
         self.encode_close(&farewell)?;
@@ -392,6 +399,8 @@ impl Outbox {
         self.phase = Phase::Closed(reason.clone());
         self.requests.close(reason, self.lanes.requests_left(), wakers);
         self.streams.close(reason, wakers);
+        self.clear_published();
+        self.close_subscriptions(reason, wakers);
         wakers.extend(self.take_waiters());
         self.pings.close(wakers);
         self.flushes.iter_mut().for_each(|flushes| flushes.close(wakers));
@@ -410,6 +419,8 @@ impl Outbox {
         self.control.park();
         self.lanes.park();
         self.streams.park();
+        self.park_published();
+        self.park_subscriptions();
         self.pings.park();
         self.gate.park();
         self.waiters.park();

@@ -355,6 +355,15 @@ impl Lanes {
         self.all().map(|lane| lane.posts.chain.len() + lane.requests.chain.len()).sum()
     }
 
+    /// Bytes that wait where the posts of a lane do.
+    pub(crate) fn posts_len(&self, lane: Lane) -> usize {
+        let posts = |queues: &LaneQueue| match shared(lane, Flow::Posts) {
+            Flow::Posts => queues.posts.chain.len(),
+            _ => queues.requests.chain.len(),
+        };
+        self.lane(lane).map_or(0, posts)
+    }
+
     /// Bytes of answers that wait.
     pub(crate) fn answers_len(&self) -> usize {
         self.all().map(|lane| lane.answers.chain.len()).sum()

@@ -400,6 +400,11 @@ impl Side {
         self.wake(now);
     }
 
+    /// Something was done to it that its waker does not tell.
+    pub(crate) fn poke(&mut self) {
+        self.due = true;
+    }
+
     pub(crate) fn unblock(&mut self) {
         self.blocked = false;
         self.due = true;

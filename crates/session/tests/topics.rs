@@ -1,0 +1,596 @@
+//! Topics between peers: who hears what, what is left out and how that is told, and what a peer
+//! gets that misuses them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+
+use moorline_protocol::{CloseReason, ErrorCode, Message, NoError, Overflow, Settings};
+use moorline_session::limits::{
+    PUBLISH_AHEAD_BYTES, SUBSCRIPTION_QUEUE_BYTES, SUBSCRIPTIONS_QUEUE_BYTES,
+};
+use moorline_session::{
+    CallError, Lagged, NewSession, PublishError, PublishReport, RemoteSubscription, SendError,
+    SessionClosed, SubscriptionError, SystemMessage, group, topic,
+};
+use proptest::prelude::*;
+use serde::de::DeserializeOwned;
+use support::{Echo, Note, OUTBOX, Pair, Side, Task, echo, log, note};
+
+#[path = "topics/hostile.rs"]
+mod hostile;
+
+type Subscribed<M> = Result<RemoteSubscription<M>, CallError<NoError>>;
+
+fn offer(side: &Side, topic: &str) {
+    side.hub.offer_topic(topic, |_| true);
+}
+
+fn publish<M: Message>(side: &Side, topic: &str, message: &M) -> PublishReport {
+    side.hub.publish_to(&side.link.local.registry, topic, message, false).unwrap()
+}
+
+fn retain<M: Message>(
+    side: &Side,
+    topic: &str,
+    message: &M,
+) -> Result<PublishReport, PublishError> {
+    side.hub.publish_to(&side.link.local.registry, topic, message, true)
+}
+
+/// Side a subscribes to a topic of side b.
+fn subscribe<M: Message + DeserializeOwned + 'static>(
+    pair: &mut Pair,
+    how: moorline_session::Subscribe<M>,
+) -> Subscribed<M> {
+    let task = Task::start(how);
+    pair.settle();
+    task.done()
+}
+
+fn plain(pair: &mut Pair, topic: &str) -> RemoteSubscription<Note> {
+    let how = pair.a.session.subscribe::<Note>(topic);
+    subscribe(pair, how).unwrap()
+}
+
+/// Receives what is there now.
+fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// All that is there now: numbers of notes, and how many were left out where.
+fn heard(subscription: &mut RemoteSubscription<Note>) -> Vec<Result<u64, SubscriptionError>> {
+    let mut heard = Vec::new();
+    while let Some(next) = now(subscription.recv()) {
+        let over = next.as_ref().is_err_and(SubscriptionError::is_over);
+        heard.push(next.map(|note| note.0));
+        if over {
+            break;
+        }
+    }
+    heard
+}
+
+fn all_of(numbers: std::ops::Range<u64>) -> Vec<Result<u64, SubscriptionError>> {
+    numbers.map(Ok).collect()
+}
+
+fn lagged(count: u64) -> Result<u64, SubscriptionError> {
+    Err(SubscriptionError::Lagged(count))
+}
+
+#[test]
+fn what_is_published_reaches_every_subscription_in_order_and_nobody_else() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    offer(&pair.b, "other");
+    let mut first = plain(&mut pair, "news");
+    let mut second = plain(&mut pair, "news");
+    let mut other = plain(&mut pair, "other");
+    for n in 0..50 {
+        let report = publish(&pair.b, "news", &note(n, 100));
+        assert_eq!((report.subscriptions, report.lagging), (2, 0));
+    }
+    pair.settle();
+    assert_eq!(heard(&mut first), all_of(0..50));
+    assert_eq!(heard(&mut second), all_of(0..50));
+    assert_eq!(heard(&mut other), []);
+    assert_eq!(first.left_out(), 0);
+    drop(first);
+    pair.settle();
+    assert_eq!(publish(&pair.b, "news", &note(50, 1)).subscriptions, 1);
+    drop(second);
+    pair.settle();
+    assert_eq!(publish(&pair.b, "news", &note(51, 1)).subscriptions, 0);
+    assert_eq!(publish(&pair.b, "other", &note(52, 1)).subscriptions, 1);
+}
+
+#[test]
+fn a_reader_that_waits_is_woken_and_each_side_may_publish() {
+    let mut pair = Pair::new();
+    offer(&pair.a, "up");
+    let task = Task::start(pair.b.session.subscribe::<Echo>("up").priority(7));
+    pair.settle();
+    let mut subscription = task.done().unwrap();
+    let mut waiting = Task::start(async move { subscription.recv().await });
+    pair.settle();
+    assert!(!waiting.look());
+    publish(&pair.a, "up", &echo(7, 9));
+    pair.settle();
+    assert_eq!(waiting.done(), Ok(echo(7, 9)));
+}
+
+#[test]
+fn nobody_may_subscribe_unless_somebody_says_so() {
+    let mut pair = Pair::new();
+    let refused = |result: Subscribed<Note>| match result {
+        Err(error @ CallError::Fault(code, _)) => {
+            assert!(error.executed() == moorline_session::Executed::No || code.0 != -3);
+            code
+        }
+        other => panic!("{other:?}"),
+    };
+    let ask = |pair: &mut Pair, topic: &str| {
+        let how = pair.a.session.subscribe::<Note>(topic);
+        refused(subscribe(pair, how))
+    };
+    assert_eq!(ask(&mut pair, "news"), ErrorCode::UNIMPLEMENTED);
+    pair.b.hub.offer_topic("news", |session| session.address() == "somewhere else");
+    assert_eq!(ask(&mut pair, "news"), ErrorCode::FORBIDDEN);
+    pair.b.hub.offer_topic("news", |_| panic!("a rule of a test"));
+    assert_eq!(ask(&mut pair, "news"), ErrorCode::INTERNAL);
+    offer(&pair.b, "news");
+    let mut subscription = plain(&mut pair, "news");
+    pair.b.hub.withdraw_topic("news");
+    assert_eq!(ask(&mut pair, "news"), ErrorCode::UNIMPLEMENTED);
+    let registry = pair.b.link.local.registry.clone();
+    let gone = pair.b.hub.publish_to(&registry, "news", &note(1, 1), false);
+    assert_eq!(gone, Err(PublishError::NotOffered));
+    offer(&pair.b, "news");
+    assert_eq!(publish(&pair.b, "news", &note(2, 1)).subscriptions, 1, "who was here stays");
+    pair.settle();
+    assert_eq!(heard(&mut subscription), all_of(2..3));
+}
+
+#[test]
+fn names_that_cannot_be_said_are_refused_here() {
+    let mut pair = Pair::new();
+    for name in ["x".repeat(257), "a\nb".into()] {
+        let how = pair.a.session.subscribe::<Note>(&name);
+        let result = subscribe(&mut pair, how);
+        assert!(matches!(result, Err(CallError::NotSent(SendError::Unsupported(_)))), "{result:?}");
+    }
+    offer(&pair.b, "ok");
+    plain(&mut pair, "ok");
+}
+
+#[test]
+fn the_retained_value_comes_first_to_who_asks_for_it() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "state");
+    retain(&pair.b, "state", &note(1, 9)).unwrap();
+    retain(&pair.b, "state", &note(2, 9)).unwrap();
+    publish(&pair.b, "state", &note(3, 9));
+    let how = pair.a.session.subscribe::<Note>("state").retained();
+    let mut asked = subscribe(&mut pair, how).unwrap();
+    let mut silent = plain(&mut pair, "state");
+    publish(&pair.b, "state", &note(4, 9));
+    pair.settle();
+    let first = now(asked.recv_published()).unwrap().unwrap();
+    assert_eq!((first.message.0, first.retained), (2, true));
+    let next = now(asked.recv_published()).unwrap().unwrap();
+    assert_eq!((next.message.0, next.retained), (4, false));
+    assert_eq!(heard(&mut silent), all_of(4..5));
+    pair.b.hub.withdraw_topic("state");
+    offer(&pair.b, "state");
+    let how = pair.a.session.subscribe::<Note>("state").retained();
+    assert_eq!(heard(&mut subscribe(&mut pair, how).unwrap()), [], "it was forgotten");
+}
+
+#[test]
+fn a_reader_that_does_not_keep_up_is_told_in_order() {
+    let full = |overflow| {
+        let mut pair = Pair::new();
+        offer(&pair.b, "news");
+        // Room for four.
+        let how = pair.a.session.subscribe::<Note>("news").inbox_bytes(600).overflow(overflow);
+        let mut subscription = subscribe(&mut pair, how).unwrap();
+        for n in 0..10 {
+            publish(&pair.b, "news", &note(n, 100));
+        }
+        pair.settle();
+        let mut all = heard(&mut subscription);
+        // Once it is over nobody counts any more.
+        let left_out = if overflow == Overflow::Close { 1 } else { 6 };
+        assert_eq!(subscription.left_out(), left_out);
+        let over = all.last().unwrap().as_ref().is_err_and(SubscriptionError::is_over);
+        let subscriptions = publish(&pair.b, "news", &note(10, 100)).subscriptions;
+        assert_eq!(subscriptions, usize::from(!over), "the peer knows when it is over");
+        pair.settle();
+        if !over {
+            all.extend(heard(&mut subscription));
+        }
+        all
+    };
+    let oldest = [vec![lagged(6)], all_of(6..11)].concat();
+    assert_eq!(full(Overflow::DropOldest), oldest);
+    let newest = [all_of(0..4), vec![lagged(6)], all_of(10..11)].concat();
+    assert_eq!(full(Overflow::DropNewest), newest);
+    let close = [all_of(0..4), vec![Err(SubscriptionError::Overflowed)]].concat();
+    assert_eq!(full(Overflow::Close), close);
+}
+
+/// How far what was heard reaches, all that was told as left out counted.
+fn reach(heard: &[Result<u64, SubscriptionError>], from: u64) -> u64 {
+    heard.iter().fold(from, |at, next| match next {
+        Ok(number) => {
+            assert_eq!(*number, at, "each comes in its place");
+            at + 1
+        }
+        Err(SubscriptionError::Lagged(count)) => at + count,
+        Err(other) => panic!("{other}"),
+    })
+}
+
+#[test]
+fn a_connection_that_does_not_keep_up_loses_of_the_queue_and_is_told_in_order() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let mut pair = Pair::new();
+        offer(&pair.b, "news");
+        let how = pair.a.session.subscribe::<Note>("news").inbox_bytes(1 << 20).overflow(overflow);
+        let mut subscription = subscribe(&mut pair, how).unwrap();
+        pair.b.blocked = true;
+        let mut lagging = 0;
+        for n in 0..1_000 {
+            lagging += publish(&pair.b, "news", &note(n, 1_000)).lagging;
+            pair.settle();
+        }
+        assert!(lagging > 0);
+        let queued = pair.b.session.queued_bytes();
+        assert!(queued <= SUBSCRIPTION_QUEUE_BYTES + 2 * PUBLISH_AHEAD_BYTES, "{queued}");
+        pair.b.unblock();
+        pair.settle();
+        let all = heard(&mut subscription);
+        assert_eq!(reach(&all, 0), 1_000);
+        let told: Vec<_> = all.iter().filter(|next| next.is_err()).collect();
+        assert_eq!(told.len(), 1, "one word for all of them");
+        assert_eq!(subscription.left_out(), u64::try_from(lagging).unwrap());
+        match overflow {
+            Overflow::DropOldest => assert_eq!(all.last(), Some(&Ok(999))),
+            _ => assert_eq!(all.first(), Some(&Ok(0))),
+        }
+    }
+}
+
+#[test]
+fn a_subscription_that_must_not_lose_ends_at_both_sides() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    let how = pair.a.session.subscribe::<Note>("news").inbox_bytes(1 << 20);
+    let mut subscription = subscribe(&mut pair, how.overflow(Overflow::Close)).unwrap();
+    pair.b.blocked = true;
+    for n in 0..1_000 {
+        publish(&pair.b, "news", &note(n, 1_000));
+    }
+    pair.b.unblock();
+    pair.settle();
+    let all = heard(&mut subscription);
+    let (end, messages) = all.split_last().unwrap();
+    assert_eq!(end, &Err(SubscriptionError::Overflowed));
+    assert_eq!(messages, all_of(0..u64::try_from(messages.len()).unwrap()));
+    assert!(messages.len() > 200, "{}", messages.len());
+    assert_eq!(publish(&pair.b, "news", &note(0, 1)).subscriptions, 0);
+    assert_eq!(heard(&mut subscription), [Err(SubscriptionError::Overflowed)]);
+}
+
+#[test]
+fn all_queues_of_a_peer_together_are_bounded_too() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    let mut subscriptions: Vec<_> = (0..50).map(|_| plain(&mut pair, "news")).collect();
+    pair.b.blocked = true;
+    for n in 0..300 {
+        publish(&pair.b, "news", &note(n, 1_000));
+    }
+    let queued = pair.b.session.queued_bytes();
+    // One message of each may always wait.
+    let most = SUBSCRIPTIONS_QUEUE_BYTES + 2 * PUBLISH_AHEAD_BYTES + 50 * 1_100;
+    assert!((most / 2..most).contains(&queued), "{queued}");
+    pair.b.unblock();
+    pair.settle();
+    for subscription in &mut subscriptions {
+        assert_eq!(reach(&heard(subscription), 0), 300);
+    }
+    drop(subscriptions);
+    pair.settle();
+    assert_eq!(pair.b.session.queued_bytes(), 0);
+}
+
+#[test]
+fn long_messages_go_in_pieces_and_what_the_peer_does_not_take_is_counted() {
+    let settings = Settings { message_max: 1 << 20, ..Settings::default() };
+    let mut pair = Pair::with(settings, OUTBOX);
+    offer(&pair.b, "news");
+    let how = pair.a.session.subscribe::<Note>("news").inbox_bytes(4 << 20);
+    let mut subscription = subscribe(&mut pair, how).unwrap();
+    for (n, len) in [(0, 100_000), (1, 2 << 20), (2, 10), (3, 900_000)] {
+        publish(&pair.b, "news", &note(n, len));
+        pair.settle();
+    }
+    assert_eq!(heard(&mut subscription), [Ok(0), lagged(1), Ok(2), Ok(3)]);
+}
+
+#[test]
+fn other_messages_do_not_wait_behind_what_is_published() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    let mut subscription = plain(&mut pair, "news");
+    let (tell, told) = log();
+    pair.a.on_post = Box::new(move |body| tell.lock().unwrap().push(body.len()));
+    pair.b.blocked = true;
+    for n in 0..200 {
+        publish(&pair.b, "news", &note(n, 1_000));
+    }
+    pair.b.session.send(&note(0, 5)).unwrap();
+    let ahead = pair.b.writer.take_block().unwrap().map_or(0, |block| block.len());
+    assert!(ahead > 0);
+    assert!(pair.b.session.queued_bytes() > 100_000, "they wait in their queue");
+    // That block was taken from the connection on purpose: this pair goes no further.
+    drop((told, now(subscription.recv())));
+}
+
+#[test]
+fn subscriptions_take_turns() {
+    let mut pair = Pair::new();
+    for topic in ["many", "few"] {
+        offer(&pair.b, topic);
+    }
+    let mut many = plain(&mut pair, "many");
+    let mut few = plain(&mut pair, "few");
+    pair.b.blocked = true;
+    for n in 0..200 {
+        publish(&pair.b, "many", &note(n, 1_000));
+    }
+    publish(&pair.b, "few", &note(0, 10));
+    let mut blocks = 0;
+    pair.b.blocked = false;
+    while now(few.recv()).is_none() {
+        let block = pair.b.writer.take_block().unwrap().expect("it comes");
+        blocks += 1;
+        let opened = pair.b.link.opened.as_mut().unwrap();
+        opened.sealing.seal(block, &mut pair.b.link.wire).unwrap();
+        support::carry(&mut pair.b.link.wire, &mut pair.a.link.input);
+        pair.a.poke();
+        pair.a.wake(pair.now);
+    }
+    assert!(blocks <= 3, "{blocks} blocks");
+    pair.settle();
+    assert_eq!(reach(&heard(&mut many), 0), 200);
+}
+
+#[test]
+fn a_subscription_given_up_before_it_began_is_taken_back() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    pair.a.blocked = true;
+    let task = Task::start(pair.a.session.subscribe::<Note>("news"));
+    pair.settle();
+    drop(task);
+    pair.a.unblock();
+    pair.settle();
+    assert_eq!(publish(&pair.b, "news", &note(0, 1)).subscriptions, 0);
+    // Given up while the answer is on its way.
+    let task = Task::start(pair.a.session.subscribe::<Note>("news"));
+    pair.a.wake(pair.now);
+    drop(task);
+    pair.settle();
+    assert_eq!(publish(&pair.b, "news", &note(0, 1)).subscriptions, 0);
+    assert!(pair.a.ended.is_none() && pair.b.ended.is_none());
+}
+
+#[test]
+fn a_subscription_ends_with_its_session_behind_what_has_arrived() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    let mut subscription = plain(&mut pair, "news");
+    publish(&pair.b, "news", &note(0, 1));
+    pair.b.session.close();
+    assert_eq!(publish(&pair.b, "news", &note(1, 1)).subscriptions, 0, "nothing new follows");
+    pair.settle();
+    let all = heard(&mut subscription);
+    assert_eq!(all[0], Ok(0), "what was accepted still comes");
+    assert!(matches!(all[1], Err(SubscriptionError::Closed(CloseReason::ByPeer(_)))), "{all:?}");
+    assert_eq!(publish(&pair.b, "news", &note(2, 1)).subscriptions, 0);
+    drop(subscription);
+    let how = pair.a.session.subscribe::<Note>("news");
+    assert!(matches!(subscribe(&mut pair, how), Err(CallError::NotSent(SendError::Closed(_)))));
+}
+
+#[test]
+fn a_drain_ends_with_subscriptions_open() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    let mut subscription = plain(&mut pair, "news");
+    publish(&pair.b, "news", &note(0, 1));
+    let drain = moorline_session::Signals { drain: true, ..Default::default() };
+    pair.b.session.signal(drain);
+    pair.settle();
+    assert!(pair.a.ended.is_some());
+    assert_eq!(heard(&mut subscription)[0], Ok(0));
+}
+
+#[test]
+fn a_message_of_another_type_is_an_error_and_the_next_one_comes() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    let mut subscription = plain(&mut pair, "news");
+    publish(&pair.b, "news", &echo(0, 1));
+    publish(&pair.b, "news", &note(1, 1));
+    pair.settle();
+    assert_eq!(heard(&mut subscription), [Err(SubscriptionError::Decode), Ok(1)]);
+}
+
+#[test]
+fn a_broadcast_reaches_who_it_can_and_names_the_others() {
+    let mut pair = Pair::new();
+    let (tell, told) = log();
+    pair.a.on_post = Box::new(move |body| tell.lock().unwrap().push(body.len()));
+    let nobody = moorline_session::SessionId::new(12_345).unwrap();
+    let id = pair.b.session.id();
+    let report = pair.b.hub.broadcast([id, nobody, id], &note(1, 10));
+    assert_eq!((report.sent, report.is_complete()), (2, false));
+    assert_eq!(report.failed, [(nobody, SendError::NoSession)]);
+    pair.settle();
+    assert_eq!(told.lock().unwrap().len(), 2);
+    let large = usize::try_from(Settings::default().message_max).unwrap() + 1;
+    let report = pair.b.hub.broadcast([id], &note(1, large));
+    assert!(matches!(report.failed[..], [(_, SendError::TooLarge { .. })]), "{report:?}");
+    pair.b.session.close();
+    let report = pair.b.hub.broadcast([id], &note(1, 1));
+    assert!(matches!(report.failed[..], [(_, SendError::Closed(_))]), "{report:?}");
+}
+
+#[test]
+fn events_can_be_read_from_a_queue_that_counts_what_it_leaves_out() {
+    let mut pair = Pair::new();
+    let hub = &pair.a.hub;
+    let mut queue = hub.subscribe_queue(topic("msgpack-plain", SessionClosed), 4);
+    let mut all = hub.subscribe_queue(group("msgpack-plain"), 2);
+    let id = pair.a.session.id();
+    for _ in 0..3 {
+        hub.publish("msgpack-plain", NewSession { id, direction: pair.a.session.direction() });
+    }
+    assert_eq!(now(all.recv()).unwrap().unwrap_err(), Lagged(1));
+    assert!(matches!(now(all.recv()), Some(Ok(SystemMessage::NewSession(_)))));
+    assert!(now(queue.recv()).is_none());
+    let waiting = Task::start(async move { queue.recv().await });
+    pair.a.session.close();
+    pair.settle();
+    assert_eq!(waiting.done().unwrap().id, id);
+    assert_eq!(all.left_out(), 1);
+    drop(all);
+}
+
+#[derive(Debug, Clone)]
+enum Do {
+    Publish(usize),
+    Read(usize),
+    Subscribe(Overflow),
+    Leave(usize),
+    Block(bool),
+    Settle,
+}
+
+fn any_do() -> impl Strategy<Value = Do> {
+    let overflow = proptest::sample::select(&[Overflow::DropOldest, Overflow::DropNewest]);
+    prop_oneof![
+        8 => (0_usize..40_000).prop_map(Do::Publish),
+        4 => (0_usize..8).prop_map(Do::Read),
+        2 => overflow.prop_map(Do::Subscribe),
+        1 => (0_usize..8).prop_map(Do::Leave),
+        2 => any::<bool>().prop_map(Do::Block),
+        4 => Just(Do::Settle),
+    ]
+}
+
+/// A subscription, and the number of the message that comes next.
+struct Follower {
+    subscription: RemoteSubscription<Note>,
+    at: u64,
+}
+
+#[derive(Default)]
+struct Crowd {
+    asking: Vec<(Task<Subscribed<Note>>, u64)>,
+    followers: Vec<Follower>,
+    published: u64,
+}
+
+impl Crowd {
+    fn act(&mut self, pair: &mut Pair, what: &Do) {
+        match *what {
+            Do::Publish(len) => {
+                publish(&pair.b, "news", &note(self.published, len));
+                self.published += 1;
+            }
+            Do::Read(who) => self.read(who),
+            Do::Subscribe(overflow) => {
+                // So that it is known where it begins.
+                pair.b.unblock();
+                pair.settle();
+                let how = pair.a.session.subscribe("news").overflow(overflow).inbox_bytes(100_000);
+                self.asking.push((Task::start(how), self.published));
+                pair.settle();
+                for (task, at) in self.asking.drain(..) {
+                    self.followers.push(Follower { subscription: task.done().unwrap(), at });
+                }
+            }
+            Do::Leave(who) if who < self.followers.len() => drop(self.followers.remove(who)),
+            Do::Leave(_) => {}
+            Do::Block(true) => pair.b.blocked = true,
+            Do::Block(false) => pair.b.unblock(),
+            Do::Settle => pair.settle(),
+        }
+    }
+
+    fn read(&mut self, who: usize) {
+        if let Some(follower) = self.followers.get_mut(who) {
+            follower.at = reach(&heard(&mut follower.subscription), follower.at);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_without_a_trace(steps in proptest::collection::vec(any_do(), 0..120)) {
+        let mut pair = Pair::new();
+        offer(&pair.b, "news");
+        let mut crowd = Crowd::default();
+        steps.iter().for_each(|step| crowd.act(&mut pair, step));
+        pair.b.unblock();
+        pair.settle();
+        for who in 0..crowd.followers.len() {
+            crowd.read(who);
+            prop_assert_eq!(crowd.followers[who].at, crowd.published);
+        }
+        let subscriptions = publish(&pair.b, "news", &note(0, 1)).subscriptions;
+        prop_assert_eq!(subscriptions, crowd.followers.len());
+        prop_assert!(pair.a.ended.is_none() && pair.b.ended.is_none());
+    }
+}
+
+/// However publishers and subscribers meet on their threads, everybody hears the same order.
+#[test]
+fn publishers_on_two_threads_are_heard_in_one_order() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    let mut subscriptions = [plain(&mut pair, "news"), plain(&mut pair, "news")];
+    let (hub, registry) = (pair.b.hub.clone(), pair.b.link.local.registry.clone());
+    let failed = Mutex::new(0);
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            let (hub, registry, failed) = (&hub, &registry, &failed);
+            scope.spawn(move || {
+                for n in 0..200 {
+                    let done = hub.publish_to(registry, "news", &note(half * 1_000 + n, 10), false);
+                    *failed.lock().unwrap() += usize::from(done.is_err());
+                }
+            });
+        }
+    });
+    assert_eq!(*failed.lock().unwrap(), 0);
+    pair.b.poke();
+    pair.settle();
+    let [first, second] = &mut subscriptions;
+    let order = heard(first);
+    assert_eq!(order.len(), 400);
+    assert_eq!(order, heard(second));
+}
