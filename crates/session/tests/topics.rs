@@ -16,12 +16,13 @@ use moorline_session::{
     CallError, Lagged, NewSession, PublishError, PublishReport, RemoteSubscription, SendError,
     SessionClosed, SubscriptionError, SystemMessage, group, topic,
 };
-use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use support::{Echo, Note, OUTBOX, Pair, Side, Task, echo, log, note};
 
 #[path = "topics/hostile.rs"]
 mod hostile;
+#[path = "topics/random.rs"]
+mod random;
 
 type Subscribed<M> = Result<RemoteSubscription<M>, CallError<NoError>>;
 
@@ -374,6 +375,25 @@ fn subscriptions_take_turns() {
     assert_eq!(reach(&heard(&mut many), 0), 200);
 }
 
+//= docs/PROTOCOL.md#6
+#[test]
+fn numbers_ascend_on_the_wire_whatever_the_priority() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    pair.a.blocked = true;
+    let ask = |priority| Task::start(pair.a.session.subscribe::<Note>("news").priority(priority));
+    let asked: Vec<_> = [0, 4, 7, 0, 7].map(ask).into_iter().collect();
+    pair.settle();
+    pair.a.unblock();
+    pair.settle();
+    let mut subscriptions: Vec<_> = asked.into_iter().map(|task| task.done().unwrap()).collect();
+    publish(&pair.b, "news", &note(0, 1));
+    pair.settle();
+    for subscription in &mut subscriptions {
+        assert_eq!(heard(subscription), all_of(0..1));
+    }
+}
+
 #[test]
 fn a_subscription_given_up_before_it_began_is_taken_back() {
     let mut pair = Pair::new();
@@ -475,96 +495,6 @@ fn events_can_be_read_from_a_queue_that_counts_what_it_leaves_out() {
     assert_eq!(waiting.done().unwrap().id, id);
     assert_eq!(all.left_out(), 1);
     drop(all);
-}
-
-#[derive(Debug, Clone)]
-enum Do {
-    Publish(usize),
-    Read(usize),
-    Subscribe(Overflow),
-    Leave(usize),
-    Block(bool),
-    Settle,
-}
-
-fn any_do() -> impl Strategy<Value = Do> {
-    let overflow = proptest::sample::select(&[Overflow::DropOldest, Overflow::DropNewest]);
-    prop_oneof![
-        8 => (0_usize..40_000).prop_map(Do::Publish),
-        4 => (0_usize..8).prop_map(Do::Read),
-        2 => overflow.prop_map(Do::Subscribe),
-        1 => (0_usize..8).prop_map(Do::Leave),
-        2 => any::<bool>().prop_map(Do::Block),
-        4 => Just(Do::Settle),
-    ]
-}
-
-/// A subscription, and the number of the message that comes next.
-struct Follower {
-    subscription: RemoteSubscription<Note>,
-    at: u64,
-}
-
-#[derive(Default)]
-struct Crowd {
-    asking: Vec<(Task<Subscribed<Note>>, u64)>,
-    followers: Vec<Follower>,
-    published: u64,
-}
-
-impl Crowd {
-    fn act(&mut self, pair: &mut Pair, what: &Do) {
-        match *what {
-            Do::Publish(len) => {
-                publish(&pair.b, "news", &note(self.published, len));
-                self.published += 1;
-            }
-            Do::Read(who) => self.read(who),
-            Do::Subscribe(overflow) => {
-                // So that it is known where it begins.
-                pair.b.unblock();
-                pair.settle();
-                let how = pair.a.session.subscribe("news").overflow(overflow).inbox_bytes(100_000);
-                self.asking.push((Task::start(how), self.published));
-                pair.settle();
-                for (task, at) in self.asking.drain(..) {
-                    self.followers.push(Follower { subscription: task.done().unwrap(), at });
-                }
-            }
-            Do::Leave(who) if who < self.followers.len() => drop(self.followers.remove(who)),
-            Do::Leave(_) => {}
-            Do::Block(true) => pair.b.blocked = true,
-            Do::Block(false) => pair.b.unblock(),
-            Do::Settle => pair.settle(),
-        }
-    }
-
-    fn read(&mut self, who: usize) {
-        if let Some(follower) = self.followers.get_mut(who) {
-            follower.at = reach(&heard(&mut follower.subscription), follower.at);
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-
-    #[test]
-    fn nothing_is_lost_without_a_trace(steps in proptest::collection::vec(any_do(), 0..120)) {
-        let mut pair = Pair::new();
-        offer(&pair.b, "news");
-        let mut crowd = Crowd::default();
-        steps.iter().for_each(|step| crowd.act(&mut pair, step));
-        pair.b.unblock();
-        pair.settle();
-        for who in 0..crowd.followers.len() {
-            crowd.read(who);
-            prop_assert_eq!(crowd.followers[who].at, crowd.published);
-        }
-        let subscriptions = publish(&pair.b, "news", &note(0, 1)).subscriptions;
-        prop_assert_eq!(subscriptions, crowd.followers.len());
-        prop_assert!(pair.a.ended.is_none() && pair.b.ended.is_none());
-    }
 }
 
 /// However publishers and subscribers meet on their threads, everybody hears the same order.

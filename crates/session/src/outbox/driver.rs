@@ -288,6 +288,8 @@ impl Outbox {
         if let Some(nonce) = self.pong.take() {
             self.say(&Frame::Pong { nonce })?;
         }
+        // Before the pings: a barrier stands for all that was said before it.
+        self.render_unsubscribes()?;
         let Self { pings, lanes, streams, .. } = self;
         while let Some(nonce) = pings.next_to_leave(|&(lane, flow, end)| match flow {
             Flow::Stream(stream) => streams.has_left(stream, end),
@@ -296,7 +298,6 @@ impl Outbox {
             self.encoder.encode(&Frame::Ping { nonce }, Lane::High, &mut self.control)?;
         }
         self.render_streams()?;
-        self.render_unsubscribes()?;
         self.render_cancels()
     }
 

@@ -73,7 +73,9 @@ impl Outbox {
         if !self.encoder.abilities().topics {
             return Err(SendError::Unsupported("topics"));
         }
-        let lane = new.meta.priority.map_or(Lane::Normal, Lane::of);
+        //= docs/PROTOCOL.md#6
+        // All in one lane, whatever is published to them, so that their numbers ascend on the wire.
+        let lane = Lane::High;
         let id = self.requests.open(new.timeout, lane)?;
         let alias = self.subscriptions.as_ref().map_or(0, |all| all.last) + 1;
         let start = self.lanes.position(lane, Flow::Requests);
