@@ -107,7 +107,11 @@ async fn accept_all(mut this: Loop) {
             Err(error) if out_of_descriptors(&error) => {
                 tracing::error!(%error, ?pause, "out of descriptors: a connection is turned away");
                 spare.release();
-                turn_one_away(&mut *this.listener).await;
+                if let Some(connection) = turn_one_away(&mut *this.listener).await {
+                    let reason = "no file descriptor was left for it";
+                    let name = this.factory.name();
+                    refusals.say(&this.inner, name, &connection.peer, "descriptors", reason);
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
                 spare = Spare::new();
@@ -196,9 +200,9 @@ fn out_of_descriptors(error: &io::Error) -> bool {
 
 /// Takes one connection and closes it, so that its client learns at once and the listener does not
 /// wake us again for the same one.
-async fn turn_one_away(listener: &mut dyn Listener) {
+async fn turn_one_away(listener: &mut dyn Listener) -> Option<Connection> {
     let one = poll_fn(|cx| listener.poll_accept(cx));
-    let _ = tokio::time::timeout(Duration::from_millis(1), one).await;
+    tokio::time::timeout(Duration::from_millis(1), one).await.ok()?.ok()
 }
 
 /// How `AcceptFailed` is told.

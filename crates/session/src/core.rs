@@ -26,7 +26,7 @@ use crate::limits::{PROBE_EVERY, WINDOW_GROWN_MAX};
 use crate::outbox::{Finished, Outbox, Phase, Signals};
 use crate::session_ref::{Flusher, SessionRef, Shared};
 use crate::stream::IncomingStream;
-use crate::topic::PostDropped;
+use crate::topic::{PostDropped, SessionReady};
 
 /// One for each open connection, owned by its driver. It does no I/O and reads no clock.
 ///
@@ -59,6 +59,8 @@ pub struct Core {
     /// The highest number of a subscription of the peer's.
     highest_alias: u64,
     counters: Counters,
+    /// The first turn has begun, and everybody has been told.
+    ready: bool,
     ended: bool,
 }
 
@@ -235,6 +237,7 @@ impl Core {
             peer_obeyed: false,
             highest_alias: 0,
             counters: Counters::default(),
+            ready: false,
             ended: false,
         }
     }
@@ -270,6 +273,9 @@ impl Core {
     /// # Errors
     /// As [`handle_timeout`](Self::handle_timeout).
     pub fn begin_turn(&mut self, now: Instant) -> Result<(), CloseReason> {
+        if !std::mem::replace(&mut self.ready, true) {
+            self.tell_ready();
+        }
         self.calm.pass_time(now);
         self.heartbeat.begin(now);
         let read_at = self.turn_at.replace(now);
@@ -291,6 +297,12 @@ impl Core {
             self.pass_time(now, read_at)?;
         }
         Ok(())
+    }
+
+    fn tell_ready(&self) {
+        let session = &self.session;
+        let event = SessionReady { id: session.id(), direction: session.direction() };
+        session.shared.hub.publish(session.protocol(), event);
     }
 
     /// Requests that tasks have answered: their numbers are free again.

@@ -13,7 +13,8 @@
 //! [handles](SessionRef); an outbox that never blocks and never drops in silence; requests in
 //! flight, each of which ends exactly once and says whether it may have run; [streams](Stream);
 //! credit; who wants to
-//! hear of an end ([`CloseSubscription`]) or of anything that happens to sessions ([`Topic`]).
+//! hear of an end ([`CloseSubscription`]) or of anything that happens to sessions ([`Topic`]); topics
+//! that peers subscribe to ([`SessionRef::subscribe`], [`Hub::publish_to`]).
 //!
 //! # What it must never know
 //!
@@ -172,6 +173,8 @@
 //!   are counted until they leave, so errors cannot pile up for a peer that never reads.
 //! * **Ids walk all 2^32 numbers in a large odd stride**, the table is a power of two: a lookup is one
 //!   load and one compare, and a stale id finds nothing instead of a stranger.
+//! * **What is left out is counted in its place.** One bounded queue (`backlog.rs`) serves both ends
+//!   of a subscription and events alike: a message comes out, or is counted where it would have.
 //! * **A deadline is a duration until a turn stamps it.** The turn that every request causes starts
 //!   its clock, so this crate never asks for the time.
 
@@ -220,7 +223,7 @@ pub use subscription::{Published, RemoteSubscription, Subscribe, Subscribing};
 pub use table::{SessionTable, TableFull};
 pub use topic::{
     AcceptFailed, ConnectFailed, Kind as EventKind, NewSession, PostDropped, SessionClosed,
-    Subscription, SystemEvent, SystemMessage, Topic, group, topic,
+    SessionReady, Subscription, SystemEvent, SystemMessage, Topic, group, topic,
 };
 
 #[cfg(doctest)]

@@ -10,9 +10,26 @@ use moorline_protocol::{CloseReason, ErrorCode};
 use crate::id::SessionId;
 use crate::session_ref::Direction;
 
-/// A session has opened: its peer is verified and both sides may speak.
+/// A session has opened: its peer is verified, the settings of both sides are known, and what is sent
+/// from now on is queued for it.
+///
+/// It is told while the session is being made, before who dials gets hold of it and before anything of it
+/// is dispatched: this is the place to [`attach`](crate::SessionRef::attach) what its handlers need.
 #[derive(Debug, Clone)]
 pub struct NewSession {
+    /// Which one.
+    pub id: SessionId,
+    /// Who opened the connection.
+    pub direction: Direction,
+}
+
+/// A session is at work: whoever heard of [`struct@NewSession`] has done what it had to, and the task
+/// that drives the connection has begun. It follows that event, precedes all that the peer sends,
+/// and comes once; never for a session that ends before it gets so far.
+///
+/// The set-up of both sides is over by then: keys, SETUP, and the lists of message types.
+#[derive(Debug, Clone)]
+pub struct SessionReady {
     /// Which one.
     pub id: SessionId,
     /// Who opened the connection.
@@ -65,6 +82,8 @@ pub struct PostDropped {
 pub enum SystemMessage {
     /// See [`struct@NewSession`].
     NewSession(NewSession),
+    /// See [`struct@SessionReady`].
+    SessionReady(SessionReady),
     /// See [`struct@SessionClosed`].
     SessionClosed(SessionClosed),
     /// See [`struct@ConnectFailed`].
@@ -110,7 +129,7 @@ macro_rules! kinds {
     )* };
 }
 
-kinds!(NewSession, SessionClosed, ConnectFailed, AcceptFailed, PostDropped);
+kinds!(NewSession, SessionReady, SessionClosed, ConnectFailed, AcceptFailed, PostDropped);
 
 /// Which events: those of one protocol, of one kind or of all.
 pub struct Topic<E> {

@@ -7,11 +7,13 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use moorline_protocol::{CloseReason, Opened, Settings};
 use moorline_session::{
-    Core, Direction, Hub, SessionClosed, SessionEnd, SessionId, SessionParts, TableFull, group,
-    topic,
+    Core, Direction, Hub, SessionClosed, SessionEnd, SessionId, SessionParts, SessionReady,
+    TableFull, group, topic,
 };
 use proptest::prelude::*;
 use support::{Pair, log};
@@ -206,13 +208,21 @@ fn topics_tell_of_opening_and_closing_and_subscribers_may_use_the_session() {
         |_| true,
         |_: &SessionClosed| panic!("nobody speaks this protocol"),
     );
-    let core = door.open().unwrap();
+    let mut core = door.open().unwrap();
     let id = core.session().id();
     assert!(core.session().queued_bytes() > 0, "the subscriber's post");
+    let mut ready = door.hub.subscribe_queue(topic("msgpack-plain", SessionReady), 4);
+    for _ in 0..2 {
+        core.begin_turn(Instant::now());
+        core.end_turn();
+    }
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(matches!(ready.poll_recv(cx), Poll::Ready(Ok(event)) if event.id == id));
+    assert!(ready.poll_recv(cx).is_pending(), "it is told once");
     core.end(&CloseReason::Truncated);
     assert_eq!(*told.lock().unwrap(), [id]);
-    assert_eq!(*all.lock().unwrap(), [true, false]);
+    assert_eq!(*all.lock().unwrap(), [true, false, false]);
     everything.unsubscribe();
     door.open().unwrap();
-    assert_eq!(all.lock().unwrap().len(), 2);
+    assert_eq!(all.lock().unwrap().len(), 3);
 }

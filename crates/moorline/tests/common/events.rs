@@ -28,6 +28,8 @@ pub(crate) async fn sessions_are_told_from_first_to_last(wire: &Wire) {
     assert_eq!(closed.id, pair.there.id());
     assert_eq!(closed.reason, CloseReason::ByPeer(Farewell::ordinary()));
     assert!(matches!(all.next().await, SystemMessage::NewSession(_)));
+    let ready = all.next().await;
+    assert!(matches!(ready, SystemMessage::SessionReady(ready) if ready.id == pair.there.id()));
     assert!(matches!(all.next().await, SystemMessage::SessionClosed(_)));
     assert!(none.so_far().is_empty());
     pair.end().await;
