@@ -59,19 +59,20 @@
 pub use moorline_buffers::PoolStats;
 pub use moorline_noise::{Fingerprint, Peer, PeersError, Provider, PublicKey, Suite, Suites};
 pub use moorline_protocol::{
-    CloseReason, ErrorCode, Farewell, Message, MessageFamily, MessageRegistry, NoError, PeerFacts,
-    RegistryError, Request, Settings, SetupError, StreamMessage, link, named, register_message,
-    register_protocol,
+    CloseReason, ErrorCode, Farewell, Message, MessageFamily, MessageRegistry, NoError, Overflow,
+    PeerFacts, RegistryError, Request, Settings, SetupError, StreamMessage, link, named,
+    register_message, register_protocol,
 };
 pub use moorline_service::{
     Acceptor, Address, ByteStream, Context, Error, FirstContact, Identity, KeyFileError,
-    KnownPeers, Peers, Result, Service, ServiceBuilder, Unhandled, transport,
+    KnownPeers, Peers, Result, Service, ServiceBuilder, TopicOffer, Unhandled, transport,
 };
 pub use moorline_session::{
-    AcceptFailed, Call, CallError, CloseSubscription, ConnectFailed, Direction, Executed, Failure,
-    Flush, NewSession, PostDropped, RawStream, SendError, SessionClosed, SessionEnd, SessionId,
-    SessionRef, SessionStatus, Stream, StreamError, StreamReceiver, StreamSender, Subscription,
-    SystemMessage, Topic, group, topic,
+    AcceptFailed, BroadcastReport, Call, CallError, CloseSubscription, ConnectFailed, Direction,
+    EventQueue, Executed, Failure, Flush, Lagged, NewSession, PostDropped, PublishError,
+    PublishReport, Published, RawStream, RemoteSubscription, SendError, SessionClosed, SessionEnd,
+    SessionId, SessionReady, SessionRef, SessionStatus, Stream, StreamError, StreamReceiver,
+    StreamSender, Subscribe, Subscription, SubscriptionError, SystemMessage, Topic, group, topic,
 };
 
 /// What messages look like, in a file that is committed beside them: a change that breaks peers turns

@@ -82,6 +82,7 @@ mod spare;
 mod stream_handler;
 mod tasks;
 mod timer;
+mod topics;
 pub mod transport;
 mod writer;
 
@@ -100,3 +101,4 @@ pub use peers::Peers;
 #[doc(hidden)]
 pub use provider::ProviderOffer;
 pub use service::Service;
+pub use topics::TopicOffer;
