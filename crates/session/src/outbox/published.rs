@@ -210,10 +210,11 @@ impl Published {
         let Self { outlets, rounds, queued, starved } = self;
         let Some(outlet) = outlets.get_mut(&alias) else { return Offered::Gone };
         let (size_before, left_out_before) = (outlet.backlog.size(), outlet.backlog.left_out());
-        if fits {
-            let size = delivered.publication.body.len() + WAITING_COST;
-            let others = *queued - size_before;
-            let rest = SUBSCRIPTIONS_QUEUE_BYTES.saturating_sub(others);
+        let size = delivered.publication.body.len() + WAITING_COST;
+        let others = *queued - size_before;
+        let rest = SUBSCRIPTIONS_QUEUE_BYTES.saturating_sub(others);
+        // One message alone may always wait for a peer, but not one for each of its subscriptions.
+        if fits && (size <= rest || others == 0) {
             outlet.backlog.put(delivered, size, rest.min(SUBSCRIPTION_QUEUE_BYTES), drop);
         } else {
             outlet.backlog.miss(1);
