@@ -1,5 +1,5 @@
-//! What messages cost of memory: nothing once everything is warm, and an idle session next to
-//! nothing.
+//! What messages cost of memory: nothing once everything is warm, what is published once for all,
+//! and an idle session next to nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -85,6 +85,37 @@ fn nothing_is_allocated_for_a_message_and_little_for_a_session() {
     assert_eq!(allocations_of(|| posts(&mut pair, &small, 5_000)), 0, "small posts");
     assert_eq!(allocations_of(|| posts(&mut pair, &fragment, 500)), 0, "posts linked as blocks");
     idle_sessions_are_small(&mut pair);
+}
+
+/// A message that is published takes one place for all, whoever hears of it.
+#[test]
+fn publishing_allocates_for_the_message_and_nothing_for_its_receivers() {
+    for receivers in [1, 40] {
+        let mut pair = Pair::new();
+        pair.b.hub.offer_topic("sums", |_| true);
+        let mut subscriptions = Vec::new();
+        for _ in 0..receivers {
+            let task = Task::start(pair.a.session.subscribe::<Add>("sums"));
+            pair.settle();
+            subscriptions.push(task.done().unwrap());
+        }
+        let registry = pair.b.link.local.registry.clone();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut publish = |count: u64| {
+            for n in 0..count {
+                let message = Add(n, 1, [7; 32]);
+                pair.b.hub.publish_to(&registry, "sums", &message, false).unwrap();
+                pair.settle();
+                for subscription in &mut subscriptions {
+                    let polled = subscription.poll_published(cx);
+                    assert!(matches!(polled, Poll::Ready(Ok(heard)) if heard.message == message));
+                }
+            }
+        };
+        publish(300);
+        // Its bytes, and the counter of who still needs them.
+        assert_eq!(allocations_of(|| publish(1_000)), 2_000, "{receivers} receivers");
+    }
 }
 
 fn idle_sessions_are_small(pair: &mut Pair) {
