@@ -5,16 +5,17 @@
 
 mod support;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use moorline_buffers::{BlockPool, BlockPoolConfig};
 use moorline_protocol::{CloseReason, ErrorCode, Message, NoError, Overflow, Settings};
 use moorline_session::limits::{
     PUBLISH_AHEAD_BYTES, SUBSCRIPTION_QUEUE_BYTES, SUBSCRIPTIONS_QUEUE_BYTES,
 };
 use moorline_session::{
-    CallError, Lagged, NewSession, PublishError, PublishReport, RemoteSubscription, SendError,
-    SessionClosed, SubscriptionError, SystemMessage, group, topic,
+    CallError, Direction, Lagged, NewSession, PublishError, PublishReport, RemoteSubscription,
+    SendError, SessionClosed, SubscriptionError, SystemMessage, group, topic,
 };
 use serde::de::DeserializeOwned;
 use support::{Echo, Note, OUTBOX, Pair, Side, Task, echo, log, note};
@@ -347,6 +348,45 @@ fn long_messages_go_in_pieces_and_what_the_peer_does_not_take_is_counted() {
         pair.settle();
     }
     assert_eq!(heard(&mut subscription), [Ok(0), lagged(1), Ok(2), Ok(3)]);
+}
+
+/// Side b has few blocks of its own.
+fn short_of_memory() -> (Pair, BlockPool) {
+    let blocks = BlockPool::new(BlockPoolConfig { blocks_max: 8, ..BlockPoolConfig::messages() });
+    let now = std::time::Instant::now();
+    let [a, mut b] = support::links([Settings::default(); 2], now);
+    let mut local = support::local(Settings::default());
+    Arc::get_mut(&mut local).unwrap().blocks = blocks.clone();
+    b.local = local;
+    let [a, b] = [(a, Direction::Connected), (b, Direction::Accepted)]
+        .map(|(link, direction)| Side::new(link, direction, OUTBOX));
+    (Pair { a, b, now }, blocks)
+}
+
+#[test]
+fn for_want_of_memory_messages_wait_or_are_counted_and_the_session_goes_on() {
+    let (mut pair, blocks) = short_of_memory();
+    offer(&pair.b, "news");
+    let mut subscription = plain(&mut pair, "news");
+    let mut published = 0;
+    for round in 0..5 {
+        let held: Vec<_> = std::iter::from_fn(|| blocks.acquire().ok()).collect();
+        assert!(round > 0 || !held.is_empty());
+        for _ in 0..20 {
+            publish(&pair.b, "news", &note(published, 1_000));
+            published += 1;
+            pair.settle();
+        }
+        drop(held);
+        // The next message finds memory, and takes the others along.
+        publish(&pair.b, "news", &note(published, 10));
+        published += 1;
+        pair.settle();
+    }
+    let all = heard(&mut subscription);
+    assert_eq!(reach(&all, 0), published);
+    assert!(all.iter().any(Result::is_err), "some were left out");
+    assert!(pair.a.ended.is_none() && pair.b.ended.is_none());
 }
 
 #[test]
