@@ -1,0 +1,133 @@
+//! Topics over networks that fail: whatever is cut, parted or slow, each subscriber can account for
+//! every message up to the last it heard of.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use moorline_protocol::{Overflow, register_message};
+use moorline_session::{RemoteSubscription, SubscriptionError};
+use moorline_sim::{Link, Pair, Side};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct News(u64, Vec<u8>);
+register_message!(News as "sim.News");
+
+/// What a subscriber has heard so far, and why it heard no more.
+#[derive(Debug, Default)]
+struct Heard {
+    at: u64,
+    left_out: u64,
+    end: Option<SubscriptionError>,
+}
+
+async fn follow(mut subscription: RemoteSubscription<News>, heard: Rc<RefCell<Heard>>) {
+    loop {
+        let next = subscription.recv().await;
+        let mut heard = heard.borrow_mut();
+        match next {
+            Ok(News(number, _)) => {
+                assert_eq!(number, heard.at, "each comes in its place");
+                heard.at += 1;
+            }
+            Err(SubscriptionError::Lagged(count)) => {
+                heard.at += count;
+                heard.left_out += count;
+            }
+            Err(end) => {
+                heard.end = Some(end);
+                return;
+            }
+        }
+    }
+}
+
+fn publish(pair: &mut Pair, number: u64, len: usize) {
+    let endpoint = pair.b();
+    let (Some(hub), registry) = (endpoint.hub().cloned(), endpoint.registry().clone()) else {
+        return;
+    };
+    hub.publish_to(&registry, "news", &News(number, vec![1; len]), false).unwrap();
+}
+
+/// Two subscribers on one session, over any link; returns what they heard and the trace's hash.
+fn run(seed: u64) -> (Vec<(u64, u64)>, u64) {
+    let mut pair = Pair::seeded(seed);
+    let link = Link::any(pair.dice());
+    let mut pair = pair.link(link);
+    pair.b().hub().unwrap().offer_topic("news", |_| true);
+    let session = pair.connect().unwrap();
+    let mut followers = Vec::new();
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let how = session.subscribe::<News>("news").overflow(overflow).inbox_bytes(20_000);
+        let subscription = pair.run_until(how.timeout(Duration::from_secs(3_600))).unwrap();
+        let heard = Rc::new(RefCell::new(Heard::default()));
+        pair.spawn(Side::A, follow(subscription, Rc::clone(&heard)));
+        followers.push(heard);
+    }
+    let published = 300;
+    for number in 0..published {
+        let len = pair.dice().below(4_000);
+        publish(&mut pair, number, len);
+        if pair.dice().chance(30) {
+            let time = Duration::from_millis(pair.dice().between(0..=200));
+            pair.run_for(time);
+        }
+    }
+    // Who closes lets out what was accepted, so both hear of all of it, and then of the end.
+    pair.run_for(Duration::from_secs(3_600));
+    for heard in &followers {
+        assert_eq!(heard.borrow().at, published, "seed {seed}: {heard:?}");
+    }
+    session.close();
+    pair.run_for(Duration::from_secs(60));
+    let told = followers.iter().map(|heard| {
+        let heard = heard.borrow();
+        assert!(matches!(heard.end, Some(SubscriptionError::Closed(_))), "seed {seed}: {heard:?}");
+        (heard.at, heard.left_out)
+    });
+    let told = told.collect();
+    let hash = pair.trace_hash();
+    pair.finish();
+    (told, hash)
+}
+
+#[test]
+fn every_message_is_heard_or_counted_over_any_network() {
+    for seed in 0..12 {
+        run(seed);
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run() {
+    assert_eq!(run(7), run(7));
+}
+
+/// The connection is cut somewhere: what was heard before has no gap that was not told.
+#[test]
+fn a_connection_that_is_cut_ends_the_subscription_without_a_lie() {
+    for seed in (0..50).step_by(5) {
+        let mut pair = Pair::seeded(seed).link(Link::chunks(1..=2_000).delay_ms(20));
+        pair.b().hub().unwrap().offer_topic("news", |_| true);
+        let session = pair.connect().unwrap();
+        let subscription = pair.run_until(session.subscribe::<News>("news")).unwrap();
+        let heard = Rc::new(RefCell::new(Heard::default()));
+        pair.spawn(Side::A, follow(subscription, Rc::clone(&heard)));
+        for number in 0..50 {
+            publish(&mut pair, number, 1_000);
+            pair.run_for(Duration::from_millis(1));
+            if number == seed {
+                pair.cut();
+            }
+        }
+        pair.run_for(Duration::from_secs(60));
+        let heard = heard.borrow();
+        assert!(heard.at <= seed + 2, "seed {seed}: {heard:?}");
+        assert!(matches!(heard.end, Some(SubscriptionError::Closed(_))), "seed {seed}: {heard:?}");
+        pair.finish();
+    }
+}
