@@ -89,7 +89,7 @@ impl<M: Message + DeserializeOwned> Subscribe<M> {
         let (id, alias) = session.shared.append(|outbox| outbox.subscribe(&new))?;
         let subscription =
             RemoteSubscription { session, alias, index, spare: Vec::new(), message: PhantomData };
-        Ok(Asked { id, subscription: Some(subscription) })
+        Ok(Asked { id, timeout, subscription: Some(subscription) })
     }
 }
 
@@ -139,6 +139,7 @@ impl<M: Message + DeserializeOwned> Future for Subscribing<M> {
 /// A slot among the requests in flight, given back when dropped, and what it is to become.
 struct Asked<M: Message> {
     id: u32,
+    timeout: Option<Duration>,
     /// Gone once the answer is here.
     subscription: Option<RemoteSubscription<M>>,
 }
@@ -158,7 +159,7 @@ impl<M: Message> Asked<M> {
         waiters.into_iter().for_each(Waker::wake);
         polled.map(|outcome| {
             let subscription = self.subscription.take().expect("it was there");
-            conclude(subscription, outcome)
+            conclude(subscription, outcome, self.timeout)
         })
     }
 }
@@ -166,6 +167,7 @@ impl<M: Message> Asked<M> {
 fn conclude<M: Message>(
     subscription: RemoteSubscription<M>,
     outcome: Outcome,
+    timeout: Option<Duration>,
 ) -> Result<RemoteSubscription<M>, CallError<NoError>> {
     match outcome {
         Outcome::Response(_) => Ok(subscription),
@@ -176,9 +178,12 @@ fn conclude<M: Message>(
             Err(CallError::Fault(code, message))
         }
         // The peer may have taken it all the same: dropped, the subscription tells it.
-        Outcome::Timeout => Err(CallError::Timeout),
+        Outcome::Timeout => Err(CallError::Timeout { limit: timeout.unwrap_or(Duration::MAX) }),
         Outcome::Closed { reason, sent } => Err(CallError::Closed { reason, sent }),
-        Outcome::TooLarge => Err(CallError::AnswerTooLarge),
+        Outcome::TooLarge { size, held, limit } => {
+            Err(CallError::AnswerTooLarge { size, held, limit })
+        }
+        Outcome::Malformed => Err(CallError::Decode),
     }
 }
 
