@@ -35,7 +35,9 @@ impl Context {
         Self { session, format, due: None, said: Said::default() }
     }
 
-    /// The session it came by; messages can be sent back on it.
+    /// The session it came by; messages can be sent back on it. It may be kept for longer than the
+    /// handler runs, so calls made on it have a time of their own: [`request`](Self::request) hands on
+    /// what is left of this one's.
     #[must_use]
     pub fn session(&self) -> &SessionRef {
         &self.session

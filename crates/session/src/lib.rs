@@ -75,6 +75,7 @@
 //!     while let Some(block) = core.writer().take_block()? {
 //!         sealing.seal(block, wire)?;
 //!     }
+//!     core.writer().written(); // once the kernel has all of `wire`
 //!     Ok(()) // now wait: for bytes, core.poll_work() and core.deadline()
 //! }
 //! # struct Anybody;
@@ -175,6 +176,11 @@
 //!   load and one compare, and a stale id finds nothing instead of a stranger.
 //! * **What is left out is counted in its place.** One bounded queue (`backlog.rs`) serves both ends
 //!   of a subscription and events alike: a message comes out, or is counted where it would have.
+//! * **Silence asks, and only a question that stands unanswered ends a session**, once everything
+//!   that can be read has been: who stood still does not blame the peer. It is looked at when something
+//!   happens, so a session at rest has no deadline.
+//! * **What is held back is held by a gate before the flows**, opened for what is queued at that moment:
+//!   answers and control pass by it, and whoever ends a session takes it away.
 //! * **A deadline is a duration until a turn stamps it.** The turn that every request causes starts
 //!   its clock, so this crate never asks for the time.
 
