@@ -75,7 +75,8 @@ pub(crate) struct Outbox {
     credit_total: Option<u64>,
     obey: bool,
     pings: Pings,
-    gate: Gate,
+    /// None: everything leaves at once.
+    gate: Option<Box<Gate>>,
     /// Who waits until what was queued before is with the kernel.
     flushes: Option<Box<Pings>>,
     /// Posts have left since the peer was last heard: whether it has them nobody knows.
@@ -181,7 +182,7 @@ impl Outbox {
             credit_total: None,
             obey: false,
             pings: Pings::default(),
-            gate: Gate::default(),
+            gate: None,
             flushes: None,
             unheard: false,
             said: false,
@@ -426,7 +427,7 @@ impl Outbox {
     #[must_use]
     pub(crate) fn rouse(&mut self) -> Option<Waker> {
         // Behind a shut gate there is nothing to do for the driver.
-        if self.awake || self.gate.is_shut() && !self.has_work() {
+        if self.awake || self.is_shut() && !self.has_work() {
             return None;
         }
         self.awake = true;

@@ -423,7 +423,7 @@ impl Outbox {
         self.park_published();
         self.park_subscriptions();
         self.pings.park();
-        self.gate.park();
+        self.park_gate();
         self.waiters.park();
         self.finished.shrink_to_fit();
     }

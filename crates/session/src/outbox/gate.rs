@@ -35,17 +35,8 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Whether something may have to wait here.
-    pub(super) fn is_used(&self) -> bool {
-        self.flush != Flush::Auto
-    }
-
-    pub(super) fn is_shut(&self) -> bool {
-        self.is_used() && self.open_for.is_empty()
-    }
-
-    pub(super) const fn opens_at(&self) -> Option<Instant> {
-        self.opens_at
+    fn is_shut(&self) -> bool {
+        self.open_for.is_empty()
     }
 
     /// Whether it waits to be told the time.
@@ -66,45 +57,40 @@ impl Gate {
         }
         is_time
     }
-
-    pub(super) fn park(&mut self) {
-        self.open_for.shrink_to_fit();
-    }
 }
 
 impl Outbox {
-    /// When what is queued leaves, from now on. What waits under other rules leaves first.
+    /// When what is queued leaves, from now on. What waits already leaves as soon as it can.
     pub(crate) fn set_flush(&mut self, flush: Flush) {
         // A session that is ending lets out what it has.
-        if !self.ends() && !self.obey {
-            self.release();
-            self.gate.flush = flush;
-            self.gate.opens_at = None;
+        if flush == Flush::Auto || self.ends() || self.obey {
+            return self.release_for_good();
         }
+        let gate = self.gate.get_or_insert_default();
+        (gate.flush, gate.opens_at) = (flush, None);
+        self.release();
     }
 
     /// From now on everything leaves at once.
     pub(super) fn release_for_good(&mut self) {
-        self.gate = Gate::default();
+        self.gate = None;
         self.lanes.hold(false);
     }
 
     /// What is queued now may leave.
     pub(crate) fn release(&mut self) {
-        if !self.gate.is_used() {
-            return;
-        }
-        self.gate.opens_at = None;
-        self.gate.open_for.clear();
-        self.lanes.ends(&mut self.gate.open_for);
-        self.streams.ends(&mut self.gate.open_for);
-        self.lanes.hold(self.gate.is_shut());
+        let Some(gate) = &mut self.gate else { return };
+        gate.opens_at = None;
+        gate.open_for.clear();
+        self.lanes.ends(&mut gate.open_for);
+        self.streams.ends(&mut gate.open_for);
+        self.lanes.hold(gate.is_shut());
     }
 
     /// Half of what may wait does, or there is no slot for another request: who waits for room must
     /// not wait for ever.
     pub(crate) fn release_if_full(&mut self) {
-        if self.gate.is_shut()
+        if self.is_shut()
             && (self.lanes.calls_len() > self.bytes_max / 2 || !self.requests.has_room())
         {
             self.release();
@@ -113,10 +99,7 @@ impl Outbox {
 
     /// Shuts the gate behind what it was opened for.
     pub(super) fn shut_gate(&mut self) {
-        if !self.gate.is_used() {
-            return;
-        }
-        let Self { gate, lanes, streams, .. } = self;
+        let Self { gate: Some(gate), lanes, streams, .. } = self else { return };
         gate.open_for.retain(|&(lane, flow, end)| match flow {
             Flow::Stream(stream) => !streams.has_left(stream, end),
             _ => !lanes.has_left(lane, flow, end),
@@ -126,34 +109,40 @@ impl Outbox {
 
     /// Opens the gate if it is time to.
     pub(crate) fn look_at_gate(&mut self, now: Instant) {
-        if self.gate_wants(Gate::is_shut) && self.gate.is_time(now) {
+        if self.holds_something()
+            && let Some(gate) = &mut self.gate
+            && gate.is_time(now)
+        {
             self.release();
         }
     }
 
     /// Whether something is queued whose time to leave is not known yet.
     pub(super) fn has_untimed(&self) -> bool {
-        self.gate_wants(Gate::wants_time)
+        self.gate.as_ref().is_some_and(|gate| gate.wants_time()) && self.holds_something()
     }
 
-    fn gate_wants(&self, what: impl FnOnce(&Gate) -> bool) -> bool {
-        self.gate.is_shut()
-            && what(&self.gate)
-            && (self.lanes.calls_len() > 0 || self.streams.queued() > 0)
+    fn holds_something(&self) -> bool {
+        self.is_shut() && (self.lanes.calls_len() > 0 || self.streams.queued() > 0)
     }
 
     /// When the gate opens by itself.
-    pub(crate) const fn gate_opens_at(&self) -> Option<Instant> {
-        self.gate.opens_at()
+    pub(crate) fn gate_opens_at(&self) -> Option<Instant> {
+        self.gate.as_ref()?.opens_at
     }
 
     /// Whether a flush makes a difference.
-    pub(crate) fn uses_gate(&self) -> bool {
-        self.gate.is_used()
+    pub(crate) const fn uses_gate(&self) -> bool {
+        self.gate.is_some()
     }
 
     /// Whether posts and requests wait at the gate, so that writing is no use.
     pub(crate) fn is_shut(&self) -> bool {
-        self.gate.is_shut()
+        self.gate.as_ref().is_some_and(|gate| gate.is_shut())
+    }
+
+    /// Idle: gives back what can be had again.
+    pub(super) fn park_gate(&mut self) {
+        self.gate.iter_mut().for_each(|gate| gate.open_for.shrink_to_fit());
     }
 }
