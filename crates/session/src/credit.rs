@@ -138,6 +138,8 @@ impl ReceiveCredit {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -81,4 +81,24 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), 100_000);
     }
+
+    /// Only the lowest bits say which slot: in every small table, wherever the walk begins, a round
+    /// of as many ids as there are slots comes to each of them once, and so to a free one.
+    #[test]
+    fn every_slot_of_every_small_table_comes_once_a_round() {
+        for slots in (0..=10).map(|width| 1_usize << width) {
+            for start in 0..2 * u32::try_from(slots).unwrap() {
+                let mut sequence = IdSequence::starting_at(start.wrapping_sub(7) << 16 | start);
+                let mut seen = vec![0_u32; slots];
+                // Zero is no id, so that the round where it would be due has one step more.
+                let before = sequence.next;
+                for _ in 0..slots {
+                    seen[sequence.next_id().slot(slots)] += 1;
+                }
+                let steps = sequence.next.wrapping_sub(before);
+                let skipped = steps != ID_STRIDE.wrapping_mul(u32::try_from(slots).unwrap());
+                assert!(skipped || seen.iter().all(|&count| count == 1), "{slots} from {start}");
+            }
+        }
+    }
 }
