@@ -513,6 +513,24 @@ impl Script {
         std::mem::take(&mut self.heard)
     }
 
+    /// Says one frame, if it can be said at all, and waits for nothing.
+    pub(crate) fn murmur(&mut self, frame: &Frame<'_>, lane: Lane) {
+        let opened = self.link.opened.as_ref().unwrap();
+        let mut chain = SendBuffer::with_block_max(&self.link.local.blocks, opened.block_max);
+        if opened.encoder.encode(frame, lane, &mut chain).is_ok() {
+            self.link.seal(chain);
+            carry(&mut self.link.wire, &mut self.side.link.input);
+            self.side.due = true;
+        }
+    }
+
+    /// Bytes that nobody has encoded.
+    pub(crate) fn throw(&mut self, bytes: &[u8]) {
+        self.side.link.input.reserve(bytes.len()).unwrap();
+        self.side.link.input.extend_from_slice(bytes).unwrap();
+        self.side.due = true;
+    }
+
     pub(crate) fn settle(&mut self) {
         while self.side.wake(self.now) {}
         carry(&mut self.side.link.wire, &mut self.link.input);
