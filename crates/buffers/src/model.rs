@@ -1,5 +1,5 @@
 //! Every order in which two threads can meet at a depot, each with its cache. Run by
-//! `RUSTFLAGS="--cfg loom" cargo test --release -p moorline-buffers --lib model`.
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p moorline-buffers -p moorline-session --lib model`.
 //!
 //! Loom also finds a depot that is never freed, which is what a cycle of references would be.
 

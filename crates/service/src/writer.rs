@@ -58,6 +58,8 @@ impl WireWriter {
     }
 
     /// The same, and whether somebody else wanted to write meanwhile.
+    ///
+    /// `outbox/model.rs` of `moorline-session` has a copy of this loop, which is tried in every order.
     fn pump_marked(&self) -> (Result<Written, CloseReason>, bool) {
         let mut marked = false;
         loop {

@@ -8,6 +8,8 @@ mod driver;
 mod gate;
 mod inbox;
 mod lanes;
+#[cfg(all(loom, test))]
+mod model;
 mod on_stream;
 mod pings;
 mod published;
