@@ -8,7 +8,8 @@ mod driver;
 mod gate;
 mod inbox;
 mod lanes;
-#[cfg(all(loom, test))]
+#[cfg(loom)]
+#[cfg(test)]
 mod model;
 mod on_stream;
 mod pings;

@@ -9,7 +9,7 @@ use std::task::Wake;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicUsize};
 use loom::sync::{Arc, Mutex};
-use loom::thread;
+use loom::thread::spawn;
 use moorline_buffers::{Block, BlockPoolConfig};
 use moorline_protocol::{
     Abilities, Format, Kind, MessageRegistry, Meta, PeerFacts, PeerLimits, Sealing,
@@ -161,7 +161,7 @@ fn beside_a_driver<A: Send + 'static, B: Send + 'static>(
     let bell = std::sync::Arc::new(Bell(AtomicUsize::new(0)));
     let threads = {
         let (here, there) = (Arc::clone(&shared), Arc::clone(&shared));
-        (thread::spawn(move || first(&here)), thread::spawn(move || second(&there)))
+        (spawn(move || first(&here)), spawn(move || second(&there)))
     };
     let mut wire = Vec::new();
     drive(&shared, &bell, &mut wire);
@@ -243,7 +243,7 @@ fn what_comes_to_a_locked_door_is_written_by_whoever_is_inside() {
         };
         let other = {
             let pump = Arc::clone(&pump);
-            thread::spawn(move || send(&pump))
+            spawn(move || send(&pump))
         };
         send(&pump);
         other.join().unwrap();
