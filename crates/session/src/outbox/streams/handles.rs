@@ -8,6 +8,10 @@ impl Streams {
         if self.own >= self.own_max {
             return Err(SendError::Streams { limit: self.own_max });
         }
+        // None is used twice, and no session has more.
+        if self.next_own > u32::MAX - 2 {
+            return Err(SendError::Unsupported("more than 2^31 streams in one session"));
+        }
         Ok(self.next_own)
     }
 
@@ -207,5 +211,31 @@ impl Streams {
             self.mark_due(id);
         }
         self.settle(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use moorline_buffers::BlockPoolConfig;
+
+    use super::super::StreamTerms;
+    use super::*;
+
+    #[test]
+    fn a_session_whose_numbers_are_used_up_says_so_and_uses_none_twice() {
+        let terms = StreamTerms {
+            dialed: false,
+            own_max: 8,
+            of_peer_max: 8,
+            send_window: 1,
+            receive_window: 1,
+        };
+        let pool = BlockPool::new(BlockPoolConfig::messages());
+        let mut streams = Streams::new(&terms, &pool, 1_024);
+        streams.next_own = u32::MAX - 2;
+        let last = streams.next().unwrap();
+        streams.opened_by_us(last, Lane::Normal, 1);
+        assert_eq!(last, u32::MAX - 2);
+        assert!(matches!(streams.next(), Err(SendError::Unsupported(_))));
     }
 }
