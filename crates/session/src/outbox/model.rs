@@ -29,6 +29,7 @@ impl Encoder for Letters {
         Abilities {
             credit: false,
             cancel: true,
+            pings: true,
             typed_errors: true,
             deadlines: true,
             dictionary: false,
