@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use moorline_protocol::{Overflow, register_message};
+use moorline_protocol::{Overflow, Settings, register_message};
 use moorline_session::{RemoteSubscription, SubscriptionError};
 use moorline_sim::{Link, Pair, Side};
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,9 @@ fn publish(pair: &mut Pair, number: u64, len: usize) {
 fn run(seed: u64) -> (Vec<(u64, u64)>, u64) {
     let mut pair = Pair::seeded(seed);
     let link = Link::any(pair.dice());
-    let mut pair = pair.link(link);
+    // Some of these links take a minute for what they hold: nobody is to be called dead for it.
+    let patient = Settings { heartbeat: None, ..Settings::default() };
+    let mut pair = pair.link(link).settings(Side::A, patient).settings(Side::B, patient);
     pair.b().hub().unwrap().offer_topic("news", |_| true);
     let session = pair.connect().unwrap();
     let mut followers = Vec::new();
