@@ -98,6 +98,11 @@ pub enum Frame<'b> {
     /// A piece of a message that is still incomplete, or a unit that is skipped by rule: nothing
     /// but its cost concerns the session.
     Partial,
+    /// A piece of a long message of a stream, which its cost names.
+    Piece {
+        /// Bytes of the message that are still to come.
+        missing: u64,
+    },
     /// A message that could not be taken, though the connection goes on.
     Refused(Refused),
     /// The peer begins a stream. Never fragmented.

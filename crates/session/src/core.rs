@@ -344,6 +344,7 @@ impl Core {
                 self.open(stream, opening, credit, &meta)
             }
             Frame::Partial
+            | Frame::Piece { .. }
             | Frame::Data { .. }
             | Frame::End { .. }
             | Frame::Reset { .. }

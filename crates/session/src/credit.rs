@@ -1,6 +1,6 @@
 //! Both ends of a window, that of the session or that of a stream (PROTOCOL 8): running totals, never differences.
 
-use moorline_protocol::limits::{BLOCK_COST_MAX, WINDOW_MAX};
+use moorline_protocol::limits::{BLOCK_COST_MAX, UNIT_COST, WINDOW_MAX};
 use moorline_protocol::{CloseReason, ErrorCode, Violation};
 
 /// What the peer lets us send: `spent <= total`, always.
@@ -53,13 +53,26 @@ pub(crate) struct ReceiveCredit {
     taken: u64,
     /// What has come of long messages that are not whole yet.
     parts: u64,
+    /// Bytes of the youngest of them that are still to come.
+    missing: u64,
+    /// Long messages that are whole and that nobody has taken.
+    long_unread: u32,
     /// What had come when the measurement of a round trip began.
     sampled_from: u64,
 }
 
 impl ReceiveCredit {
     pub(crate) const fn new(window: u64) -> Self {
-        Self { window, told: window, received: 0, taken: 0, parts: 0, sampled_from: 0 }
+        Self {
+            window,
+            told: window,
+            received: 0,
+            taken: 0,
+            parts: 0,
+            missing: 0,
+            long_unread: 0,
+            sampled_from: 0,
+        }
     }
 
     /// For a protocol that does not count: what comes costs nothing.
@@ -85,16 +98,29 @@ impl ReceiveCredit {
         self.taken = self.taken.saturating_add(cost);
     }
 
-    /// It is part of a message that is not whole yet: credited now, or a message above the window
-    /// would never be.
-    pub(crate) fn part(&mut self, cost: u64) {
+    /// It is part of a message that is not whole yet, of which so many bytes are missing: credited
+    /// now, or a message above the window would never be.
+    pub(crate) fn part(&mut self, cost: u64, missing: u64) {
         self.parts = self.parts.saturating_add(cost);
+        self.missing = missing;
     }
 
     /// The last part has come. Returns what the whole message costs, which is credited no longer:
     /// it will be when it is taken.
     pub(crate) fn whole(&mut self, last: u64) -> u64 {
+        self.missing = 0;
+        self.long_unread += 1;
         std::mem::take(&mut self.parts).saturating_add(last)
+    }
+
+    /// A long message was taken.
+    pub(crate) const fn long_taken(&mut self) {
+        self.long_unread = self.long_unread.saturating_sub(1);
+    }
+
+    /// Nobody reads any more.
+    pub(crate) const fn all_long_taken(&mut self) {
+        self.long_unread = 0;
     }
 
     pub(crate) const fn window(&self) -> u64 {
@@ -119,12 +145,24 @@ impl ReceiveCredit {
         self.taken.saturating_add(self.parts).saturating_add(self.window)
     }
 
+    /// The total that a long message needs which has begun: it is in the way of others until it is
+    /// whole, so one is brought to its end although another is unread. What is granted ends with the
+    /// message, and a third one gets nothing.
+    fn total_for_rest(&self) -> u64 {
+        if self.missing == 0 || self.long_unread > 1 {
+            return 0;
+        }
+        let around = (self.missing / 1024 + 2).saturating_mul(UNIT_COST + 16);
+        let rest = self.missing.saturating_add(around).min(2 * u64::from(BLOCK_COST_MAX));
+        self.received.saturating_add(rest)
+    }
+
     /// Whether the peer is to hear of more: each time half a window has been taken, and before a
     /// long message runs out of credit in the middle.
     pub(crate) fn is_due(&self) -> bool {
-        let more = self.total().saturating_sub(self.told);
         let runs_out = self.parts > 0 && self.told - self.received < BLOCK_COST_MAX.into();
-        more >= self.window / 2 || more > 0 && runs_out
+        self.total().saturating_sub(self.told) >= self.window / 2
+            || runs_out && self.total().max(self.total_for_rest()) > self.told
     }
 
     /// The total to tell now, if it is due.
@@ -132,7 +170,7 @@ impl ReceiveCredit {
         if !self.is_due() {
             return None;
         }
-        self.told = self.total();
+        self.told = self.total().max(self.total_for_rest());
         Some(self.told)
     }
 }
@@ -176,7 +214,7 @@ mod tests {
         let mut sent = 0;
         for _ in 0..100 {
             credit.receive(part).unwrap();
-            credit.part(part);
+            credit.part(part, 1 << 20);
             sent += part;
             credit.due();
             assert!(credit.told >= sent + u64::from(BLOCK_COST_MAX), "{sent}");
@@ -219,8 +257,9 @@ mod tests {
         credit.receive(window - u64::from(BLOCK_COST_MAX)).unwrap();
         for _ in 0..100 {
             credit.receive(BLOCK_COST_MAX.into()).unwrap();
-            credit.part(BLOCK_COST_MAX.into());
-            assert!(credit.due().is_some());
+            credit.part(BLOCK_COST_MAX.into(), 1 << 20);
+            credit.due();
+            assert!(credit.told - credit.received >= BLOCK_COST_MAX.into());
         }
     }
 }

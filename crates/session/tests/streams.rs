@@ -252,6 +252,30 @@ fn long_messages_of_many_streams_do_not_get_mixed_up_and_full_windows_do_not_loc
     }
 }
 
+/// The pieces of one lane have one number: who does not read must not keep it.
+#[test]
+fn long_messages_that_nobody_reads_are_in_nobodys_way() {
+    let mut pair = Pair::new();
+    let (mut lazy, mut unread) = one(&mut pair);
+    let (mut busy, mut read) = one(&mut pair);
+    for n in 0..4 {
+        let _ = lazy.send(&note(n, 500_000));
+        pair.settle();
+    }
+    for n in 0..3 {
+        busy.send(&note(n, 300_000)).unwrap();
+        pair.settle();
+        assert_eq!(now(read.recv()).expect("it is not held up").unwrap(), Some(note(n, 300_000)));
+    }
+    for n in 0..4 {
+        pair.settle();
+        match now(unread.recv()) {
+            Some(note) => assert_eq!(note.unwrap().unwrap().0, n),
+            None => assert!(n >= 3, "{n}"),
+        }
+    }
+}
+
 #[test]
 fn a_stream_reset_in_the_middle_of_a_long_message_leaves_the_way_free() {
     let settings = Settings { stream_window: WINDOW_MIN, ..Settings::default() };

@@ -21,7 +21,7 @@ pub(crate) fn told(frame: &Frame<'_>, registry: &MessageRegistry) -> String {
         Frame::GoAway { obeyed: true, .. } => "goaway obeyed".into(),
         Frame::Close { code, .. } => format!("close {}", code.0),
         Frame::Types(types) => format!("types, {} now", types.count()),
-        Frame::Partial => "partial".into(),
+        Frame::Partial | Frame::Piece { .. } => "partial".into(),
         Frame::Open { stream, credit, .. } => format!("open {stream}, credit {credit}"),
         Frame::Data { stream, body, .. } => format!("data of stream {stream}, {} B", body.len()),
         Frame::End { stream, trailer } => {

@@ -139,7 +139,10 @@ impl Decoder {
             self.reassembly.go_on(fid, fields.rest())?
         };
         let frame = match fragment {
-            Fragment::Partial => Frame::Partial,
+            Fragment::Partial(missing @ 1..) if matches!(window, Window::Stream(_)) => {
+                Frame::Piece { missing }
+            }
+            Fragment::Partial(_) => Frame::Partial,
             Fragment::Refused(refused) => Frame::Refused(refused),
             Fragment::Whole(head, body) => head.with_body(Body::Owned(body))?,
         };

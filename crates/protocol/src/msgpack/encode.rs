@@ -119,7 +119,7 @@ impl Encoder for MsgpackEncoder {
                 Ok(control::abort(flow.fragment_id(lane), out)?)
             }
             Frame::Types(_) => Err(EncodeError::Unsupported("a table: announce it")),
-            Frame::Partial | Frame::Refused(_) => {
+            Frame::Partial | Frame::Piece { .. } | Frame::Refused(_) => {
                 Err(EncodeError::Unsupported("what only a receiver sees"))
             }
             _ => Ok(control::append(frame, out)?),

@@ -48,7 +48,8 @@ enum Content {
 /// What a fragment did.
 #[derive(Debug)]
 pub(super) enum Fragment {
-    Partial,
+    /// So many bytes are still to come.
+    Partial(u64),
     Refused(Refused),
     Whole(Head, RecvBuffer),
 }
@@ -105,7 +106,7 @@ impl Reassembly {
         if missing > 0 {
             debug_assert!(self.open.len() < 2 * FRAGMENTED_MAX, "sixteen numbers, each used once");
             self.open.push(slot);
-            return Ok(now.map_or(Fragment::Partial, Fragment::Refused));
+            return Ok(now.map_or(Fragment::Partial(missing), Fragment::Refused));
         }
         Ok(now.map_or_else(|| slot.end(), Fragment::Refused))
     }
@@ -161,7 +162,7 @@ impl Reassembly {
         let window = slot.window;
         let fragment = match now {
             Some(refused) => Fragment::Refused(refused),
-            None if slot.missing > 0 => Fragment::Partial,
+            None if slot.missing > 0 => Fragment::Partial(slot.missing),
             None => return Ok((window, self.open.swap_remove(at).end())),
         };
         if self.open[at].missing == 0 {
@@ -201,7 +202,7 @@ impl Slot {
         match self.content {
             Content::Gathered(head, buffer) => Fragment::Whole(head, buffer),
             Content::Skipped(Some(refused)) => Fragment::Refused(refused),
-            Content::Skipped(None) => Fragment::Partial,
+            Content::Skipped(None) => Fragment::Partial(0),
         }
     }
 }

@@ -40,7 +40,7 @@ fn check_window(frame: &Frame<'_>, cost: Cost) {
             matches!(cost, Cost::Stream(of, 32..) if of == *stream && of >= 2)
         }
         // A piece, or a refusal at one, takes what its message does.
-        Frame::Partial | Frame::Refused(_) => true,
+        Frame::Partial | Frame::Piece { .. } | Frame::Refused(_) => true,
         _ => cost == Cost::Exempt,
     };
     assert!(fits, "{frame:?} takes {cost:?}");
@@ -56,7 +56,7 @@ fn check_again((speaker, hearer): (&mut Side, &mut Side), frame: &Frame<'_>, lan
             Cost::Exempt => 0,
             Cost::Session(cost) | Cost::Stream(_, cost) => cost,
         };
-        if !matches!(frame, Frame::Partial) {
+        if !matches!(frame, Frame::Partial | Frame::Piece { .. }) {
             again.extend(speaker.say(frame, lane).expect("it was said before").0);
         }
     };

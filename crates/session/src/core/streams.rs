@@ -64,9 +64,14 @@ impl Core {
                 let cost = if let Cost::Stream(_, cost) = cost { cost } else { 0 };
                 outbox.stream_data(stream, body, acknowledge, cost)?;
             }
+            Frame::Piece { missing } => {
+                if let Cost::Stream(stream, cost) = cost {
+                    outbox.stream_part(stream, cost, missing)?;
+                }
+            }
             Frame::Partial => {
                 if let Cost::Stream(stream, cost) = cost {
-                    outbox.stream_part(stream, cost)?;
+                    outbox.stream_part(stream, cost, 0)?;
                 }
             }
             Frame::End { stream, trailer } => outbox.stream_ended(stream, trailer.bytes())?,

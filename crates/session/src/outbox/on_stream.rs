@@ -187,8 +187,13 @@ impl Outbox {
         self.streams.receiver_gone(stream);
     }
 
-    pub(crate) fn stream_part(&mut self, stream: u32, cost: u64) -> Result<(), CloseReason> {
-        self.streams.part_received(stream, cost)
+    pub(crate) fn stream_part(
+        &mut self,
+        stream: u32,
+        cost: u64,
+        missing: u64,
+    ) -> Result<(), CloseReason> {
+        self.streams.part_received(stream, cost, missing)
     }
 
     pub(crate) fn stream_refused(

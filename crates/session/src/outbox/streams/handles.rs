@@ -148,6 +148,9 @@ impl Streams {
         let Some(stream) = self.get(id) else { return Poll::Ready(Ok(None)) };
         if let Some((taken, cost, acknowledge)) = stream.inbox.take(scratch) {
             stream.received.take(cost);
+            if matches!(taken, Taken::Whole(_)) {
+                stream.received.long_taken();
+            }
             stream.consumed += 1;
             stream.ack_due |= acknowledge;
             if stream.ack_due || stream.received.is_due() {
@@ -205,6 +208,7 @@ impl Streams {
         stream.receiver_gone = true;
         let (cost, wanted) = stream.inbox.clear();
         stream.received.take(cost);
+        stream.received.all_long_taken();
         if wanted {
             self.reset(id, ErrorCode::CANCELLED, "its receiver is gone");
         } else if stream.received.is_due() {

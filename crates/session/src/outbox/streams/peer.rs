@@ -61,7 +61,12 @@ impl Streams {
 
     /// Part of a long message: it is credited as it comes, or a message above the window would
     /// never end.
-    pub(crate) fn part_received(&mut self, id: u32, cost: u64) -> Result<(), CloseReason> {
+    pub(crate) fn part_received(
+        &mut self,
+        id: u32,
+        cost: u64,
+        missing: u64,
+    ) -> Result<(), CloseReason> {
         let Some(stream) = self.named(id)? else { return Ok(()) };
         if stream.end.is_some() {
             return Ok(());
@@ -70,7 +75,7 @@ impl Streams {
             self.flow_fault(id, "more sent than credit allows");
             return Ok(());
         }
-        stream.received.part(cost);
+        stream.received.part(cost, missing);
         if stream.received.is_due() {
             self.mark_due(id);
         }
@@ -115,6 +120,7 @@ impl Streams {
         };
         if stream.receiver_gone {
             stream.received.take(whole);
+            stream.received.all_long_taken();
             stream.consumed += 1;
             if acknowledge {
                 self.reset(id, ErrorCode::CANCELLED, "its receiver is gone");
