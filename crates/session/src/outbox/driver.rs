@@ -15,6 +15,7 @@ use super::streams::{LeftRound, Owed};
 use super::{Finished, Outbox, Phase, Signals};
 use crate::errors::our_fault;
 use crate::heartbeat::Watch;
+use crate::limits::PUBLISH_AHEAD_BYTES;
 use crate::requests::{Left, Word, keep_waker};
 
 impl Outbox {
@@ -252,7 +253,7 @@ impl Outbox {
         if let Some(block) = self.control.pop_block() {
             return Ok(Some(block));
         }
-        self.pull_published();
+        self.pull_published(PUBLISH_AHEAD_BYTES);
         self.shut_gate();
         let Self { lanes, streams, credit, .. } = self;
         if let Some((lane, flow, block)) = lanes.take(credit, streams) {

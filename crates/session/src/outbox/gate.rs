@@ -79,6 +79,10 @@ impl Outbox {
 
     /// What is queued now may leave.
     pub(crate) fn release(&mut self) {
+        if self.gate.is_some() {
+            // What was published is queued as well, all of it.
+            self.pull_published(usize::MAX);
+        }
         let Some(gate) = &mut self.gate else { return };
         gate.opens_at = None;
         gate.open_for.clear();

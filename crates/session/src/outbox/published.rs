@@ -129,14 +129,13 @@ impl Outbox {
         }
     }
 
-    /// Moves what is published to its lanes, as far as little else waits there.
-    pub(super) fn pull_published(&mut self) {
-        if !self.can_pull_published() {
+    /// Moves what is published to its lanes, while fewer bytes than that wait there.
+    pub(super) fn pull_published(&mut self, ahead: usize) {
+        let Some(mut published) = self.published.take_if(|published| !published.starved) else {
             return;
-        }
-        let Some(mut published) = self.published.take() else { return };
+        };
         for lane in Lane::ALL {
-            while published.waits(lane) && self.lanes.posts_len(lane) < PUBLISH_AHEAD_BYTES {
+            while published.waits(lane) && self.lanes.posts_len(lane) < ahead {
                 if self.pull_next(&mut published, lane).is_err() {
                     published.starved = true;
                     break;

@@ -1,10 +1,12 @@
 //! Any order of publishing, reading, coming, going and blocked connections.
 
+use std::sync::Mutex;
+
 use moorline_protocol::Overflow;
 use moorline_session::RemoteSubscription;
 use proptest::prelude::*;
 
-use super::{Subscribed, Task, heard, offer, publish, reach};
+use super::{Subscribed, Task, heard, offer, plain, publish, reach};
 use crate::support::{Note, Pair, note};
 
 #[derive(Debug, Clone)]
@@ -95,4 +97,32 @@ proptest! {
         prop_assert_eq!(subscriptions, crowd.followers.len());
         prop_assert!(pair.a.ended.is_none() && pair.b.ended.is_none());
     }
+}
+
+/// However publishers and subscribers meet on their threads, everybody hears the same order.
+#[test]
+fn publishers_on_two_threads_are_heard_in_one_order() {
+    let mut pair = Pair::new();
+    offer(&pair.b, "news");
+    let mut subscriptions = [plain(&mut pair, "news"), plain(&mut pair, "news")];
+    let (hub, registry) = (pair.b.hub.clone(), pair.b.link.local.registry.clone());
+    let failed = Mutex::new(0);
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            let (hub, registry, failed) = (&hub, &registry, &failed);
+            scope.spawn(move || {
+                for n in 0..200 {
+                    let done = hub.publish_to(registry, "news", &note(half * 1_000 + n, 10), false);
+                    *failed.lock().unwrap() += usize::from(done.is_err());
+                }
+            });
+        }
+    });
+    assert_eq!(*failed.lock().unwrap(), 0);
+    pair.b.poke();
+    pair.settle();
+    let [first, second] = &mut subscriptions;
+    let order = heard(first);
+    assert_eq!(order.len(), 400);
+    assert_eq!(order, heard(second));
 }
