@@ -115,12 +115,15 @@ impl Outbox {
 
     /// What decides whether the peer is asked, and whether anybody needs the session.
     pub(crate) fn watch(&self) -> Watch {
-        let calls = !self.requests.all_answered() || self.streams_live() > 0;
-        let queued = self.lanes.calls_len() > 0 && !self.is_shut();
+        let calls =
+            !self.requests.all_answered() || self.streams_live() > 0 || self.is_subscribed();
+        let queued = self.lanes.calls_len() + self.published_len() > 0 && !self.is_shut();
         Watch {
             speaks: self.speaks(),
             waits: calls || queued || self.unheard || self.pings.is_waiting(),
-            busy: calls || self.lanes.calls_len() + self.lanes.answers_len() > 0,
+            busy: calls
+                || self.subscribed_by_peer() > 0
+                || self.lanes.calls_len() + self.lanes.answers_len() > 0,
         }
     }
 

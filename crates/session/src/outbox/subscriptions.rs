@@ -139,6 +139,12 @@ impl Outbox {
         entry.expect("a subscription is kept for its reader").poll(waker, spare)
     }
 
+    /// Whether somebody waits for what the peer publishes.
+    pub(super) fn is_subscribed(&self) -> bool {
+        let waits = |all: &Subscriptions| all.entries.values().any(|entry| entry.over.is_none());
+        self.subscriptions.as_deref().is_some_and(waits)
+    }
+
     /// How many messages have been left out, here or by the peer.
     pub(crate) fn left_out(&self, alias: u64) -> u64 {
         let entry = self.subscriptions.as_ref().and_then(|all| all.entries.get(&alias));

@@ -1,9 +1,10 @@
 //! Any order of publishing, reading, coming, going and blocked connections.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
-use moorline_protocol::Overflow;
-use moorline_session::RemoteSubscription;
+use moorline_protocol::{Overflow, Settings};
+use moorline_session::{RemoteSubscription, SubscriptionError};
 use proptest::prelude::*;
 
 use super::{Subscribed, Task, heard, offer, plain, publish, reach};
@@ -125,4 +126,32 @@ fn publishers_on_two_threads_are_heard_in_one_order() {
     let order = heard(first);
     assert_eq!(order.len(), 400);
     assert_eq!(order, heard(second));
+}
+
+/// Who is subscribed needs the session, and wants to know of a peer that has died.
+#[test]
+fn a_quiet_subscription_keeps_its_session_and_notices_that_the_peer_is_gone() {
+    let minute = Duration::from_secs(60);
+    let settings = Settings { idle_timeout: Some(minute), ..Settings::default() };
+    let mut pair = Pair::with(settings, crate::support::OUTBOX);
+    offer(&pair.b, "news");
+    let mut subscription = plain(&mut pair, "news");
+    for _ in 0..5 {
+        pair.pass(minute);
+    }
+    assert!(pair.a.ended.is_none() && pair.b.ended.is_none(), "somebody waits");
+    publish(&pair.b, "news", &note(0, 1));
+    pair.settle();
+    assert_eq!(heard(&mut subscription), [Ok(0)]);
+    // The peer takes no more turns, and nothing comes of it.
+    for _ in 0..5 {
+        let later = pair.now + minute;
+        pair.now = later;
+        if pair.a.ended.is_none() {
+            pair.a.now_is(later);
+        }
+    }
+    assert!(pair.a.ended.is_some());
+    let end = heard(&mut subscription);
+    assert!(matches!(end[..], [Err(SubscriptionError::Closed(_))]), "{end:?}");
 }
