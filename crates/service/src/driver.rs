@@ -265,7 +265,12 @@ impl Driver {
             Written::Blocked => {
                 self.core.poll_signals(cx).is_ready()
                     || match self.writer.poll_writable(cx) {
-                        Poll::Ready(result) => result.map(|()| true)?,
+                        Poll::Ready(result) => {
+                            result?;
+                            // The kernel has got rid of something: the other one took it.
+                            self.core.way_moves(now);
+                            true
+                        }
                         Poll::Pending => false,
                     }
             }

@@ -54,7 +54,7 @@ impl Heartbeat {
         self.active_at.get_or_insert(now);
     }
 
-    /// A frame has come, a message or another.
+    /// A frame has come, a message or another, or the way to the peer has moved.
     pub(crate) const fn heard(&mut self, now: Instant) {
         self.heard_at = Some(now);
     }

@@ -77,6 +77,21 @@ fn a_pong_that_waits_behind_much_else_is_not_missed() {
 }
 
 #[test]
+fn a_slow_way_that_moves_is_a_sign_of_life() {
+    let mut script = Script::new();
+    let _call = Task::start(script.side.session.request(echo(1, 10)).no_timeout());
+    script.settle();
+    script.heard.clear();
+    assert_eq!(pass(&mut script, HEARTBEAT), ["ping 1"]);
+    for _ in 0..10 {
+        assert_eq!(pass(&mut script, DEAD_AFTER / 2), [""; 0]);
+        let now = script.now;
+        script.side.core().way_moves(now);
+    }
+    assert_eq!(pass(&mut script, DEAD_AFTER), ["close -16"], "and then it stands still");
+}
+
+#[test]
 fn nobody_is_asked_for_nothing_and_a_session_at_rest_has_no_deadline() {
     let mut script = Script::new();
     assert_eq!(deadline(&mut script), None);

@@ -37,6 +37,12 @@ impl Core {
         polled
     }
 
+    /// What was full takes bytes again, so the other end does: a sign of life, where a PING waits
+    /// behind all that a slow way has taken already.
+    pub fn way_moves(&mut self, now: Instant) {
+        self.heartbeat.heard(now);
+    }
+
     /// The next time [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
