@@ -132,11 +132,12 @@ impl ReceiveCredit {
         self.sampled_from = self.received;
     }
 
-    /// It has ended. What came within it is what the way holds: where that is most of the window,
-    /// the window is what holds the peer back, and doubles up to `window_max`.
+    /// It has ended. What came within it is what the way holds: where that is half of the window, the
+    /// window may be what holds the peer back, since credit is told by halves, and doubles up to
+    /// `window_max`.
     //= docs/PROTOCOL.md#8
     pub(crate) fn end_sample(&mut self, window_max: u64) {
-        if self.received - self.sampled_from >= self.window / 3 * 2 {
+        if self.received - self.sampled_from >= self.window / 2 {
             self.window = self.window.max(self.window.saturating_mul(2).min(window_max));
         }
     }
