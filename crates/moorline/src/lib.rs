@@ -1,6 +1,7 @@
 //! # What it is
-//! Typed sessions between two equal peers, over any byte transport: posts and requests in both
-//! directions on one connection, encrypted, mutually authenticated and post-quantum by default.
+//! Typed sessions between two equal peers, over any byte transport: posts, requests, streams and
+//! topics in both directions on one connection, encrypted, mutually authenticated and post-quantum by
+//! default.
 //! This crate is the face of the layers below: re-exports and defaults, no logic.
 //!
 //! # What it must never know

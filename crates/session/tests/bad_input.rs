@@ -160,7 +160,7 @@ fn words_about_streams_do_not_pile_up_for_a_peer_that_never_reads() {
 }
 
 #[test]
-fn a_body_of_data_that_is_no_value_reaches_its_reader_alone() {
+fn a_body_of_data_that_is_no_value_resets_its_stream_once() {
     let (mut script, kept) = keeping();
     // Nested beyond 32, cut short, and no MessagePack at all.
     let deep = [0x91; 40];
@@ -168,6 +168,8 @@ fn a_body_of_data_that_is_no_value_reaches_its_reader_alone() {
     for _ in 0..3 {
         assert_eq!(now(kept.lock().unwrap()[0].recv()), Some(Err(StreamError::Decode)));
     }
+    script.settle();
+    assert_eq!(script.heard, [format!("reset 2 {}", ErrorCode::DECODE.0)]);
     assert!(script.side.ended.is_none());
 }
 
@@ -183,10 +185,12 @@ fn a_body_of_a_response_that_is_no_value_fails_that_call() {
 }
 
 #[test]
-fn a_trailer_that_is_no_value_is_told_to_who_asks() {
+fn a_trailer_that_is_no_value_is_told_to_who_asks_and_to_the_peer() {
     let (mut script, kept) = keeping();
     script.say(&[open(2, WINDOW_MIN), Frame::End { stream: 2, trailer: Body::Borrowed(b"\x91") }]);
     let mut kept = kept.lock().unwrap();
     assert_eq!(now(kept[0].recv()), Some(Ok(None)));
     assert_eq!(kept[0].trailer::<u64>(), Err(StreamError::Decode));
+    script.settle();
+    assert_eq!(script.heard, [format!("reset 2 {}", ErrorCode::DECODE.0)]);
 }

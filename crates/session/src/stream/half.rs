@@ -259,11 +259,11 @@ impl<T: DeserializeOwned> StreamReceiver<T> {
     /// What the peer said when it finished, once: after [`recv`](Self::recv) has returned `None`.
     ///
     /// # Errors
-    /// [`StreamError::Decode`]: it is not of type `U`.
+    /// [`StreamError::Decode`]: it is not of type `U`, and what is left of the stream is reset.
     pub fn trailer<U: DeserializeOwned>(&mut self) -> Result<Option<U>, StreamError> {
         let bytes = self.handle.shared.lock().trailer(self.handle.id);
         let format = self.handle.shared.encoder.format();
-        let decode = |bytes: Vec<u8>| format.decode(&bytes).map_err(|_| StreamError::Decode);
+        let decode = |bytes: Vec<u8>| self.handle.conclude(format.decode(&bytes));
         bytes.map(decode).transpose()
     }
 }
