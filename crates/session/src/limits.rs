@@ -47,6 +47,11 @@ pub const UNIT_HEAD_MAX: usize = 96;
 /// An inbox that has grown above this is given back when the session is idle.
 pub const INBOX_KEEP_MAX: usize = 16 * 1024;
 
+/// Messages in pieces that came on streams and that nobody has read, over all streams of a session,
+/// as a multiple of the largest message: what a busy application has not come to yet, and no more
+/// than an application that reads none of its streams may lose. The next one resets its stream.
+pub const UNREAD_MESSAGES: u64 = 8;
+
 /// Answers the peer has not read yet, in bytes; beyond it its new requests are refused.
 pub const ANSWERS_BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -44,7 +44,7 @@ use self::waiters::Waiters;
 pub(crate) use self::waiters::{Need, Place};
 use crate::credit::SendCredit;
 use crate::errors::{SendError, our_fault};
-use crate::limits::HELD_MESSAGES;
+use crate::limits::{HELD_MESSAGES, UNREAD_MESSAGES};
 use crate::requests::Requests;
 
 /// Control goes before all; then come the lanes, and in them posts, requests and streams as far as
@@ -152,12 +152,15 @@ impl Outbox {
         let window = opened.limits.initiation_window;
         let &OutboxTerms { bytes_max, settings, dialed, unit_body_max } = terms;
         let held_max = settings.message_max.saturating_mul(HELD_MESSAGES);
+        let unread_max = settings.message_max.saturating_mul(UNREAD_MESSAGES);
         let terms = StreamTerms {
             dialed,
             own_max: opened.limits.streams_max,
             of_peer_max: settings.streams_max,
             send_window: opened.limits.stream_window,
             receive_window: settings.stream_window,
+            credit: abilities.credit,
+            unread_max,
         };
         Self {
             encoder: Arc::clone(&opened.encoder),

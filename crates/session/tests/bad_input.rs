@@ -27,14 +27,13 @@
 mod support;
 
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use moorline_protocol::limits::WINDOW_MIN;
 use moorline_protocol::{Body, CloseReason, ErrorCode, Frame, Meta, Opening};
 use moorline_session::limits::{CALM_BURST, CALM_PER_SECOND};
 use moorline_session::{Stream, StreamError};
-use support::{Echo, Note, Range, Script, Task, echo, encoded, kind_of, note};
+use support::{Echo, Note, Range, Script, Task, echo, encoded, kind_of, note, now};
 
 type Down = Stream<u64, Note>;
 
@@ -53,13 +52,6 @@ fn keeping() -> (Script, Arc<Mutex<Vec<Down>>>) {
     let keep = Arc::clone(&kept);
     script.side.on_open = Box::new(move |stream, _| keep.lock().unwrap().push(stream.accept()));
     (script, kept)
-}
-
-fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
 }
 
 fn code(script: &Script) -> ErrorCode {

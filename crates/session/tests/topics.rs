@@ -6,7 +6,6 @@
 mod support;
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use moorline_buffers::{BlockPool, BlockPoolConfig};
 use moorline_protocol::{CloseReason, ErrorCode, Message, NoError, Overflow, Settings};
@@ -18,7 +17,7 @@ use moorline_session::{
     RemoteSubscription, SendError, SessionClosed, SubscriptionError, SystemMessage, group, topic,
 };
 use serde::de::DeserializeOwned;
-use support::{Echo, Note, OUTBOX, Pair, Side, Task, echo, log, note};
+use support::{Echo, Note, OUTBOX, Pair, Side, Task, echo, log, note, now};
 
 #[path = "topics/hostile.rs"]
 mod hostile;
@@ -56,14 +55,6 @@ fn subscribe<M: Message + DeserializeOwned + 'static>(
 fn plain(pair: &mut Pair, topic: &str) -> RemoteSubscription<Note> {
     let how = pair.a.session.subscribe::<Note>(topic);
     subscribe(pair, how).unwrap()
-}
-
-/// Receives what is there now.
-fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
 }
 
 /// All that is there now: numbers of notes, and how many were left out where.

@@ -5,15 +5,13 @@
 
 mod support;
 
-use std::task::{Context, Poll, Waker};
-
 use moorline_protocol::limits::{STREAMS_MIN, WINDOW_MIN};
 use moorline_protocol::{ErrorCode, Settings, register_message};
 use moorline_session::{CallError, SendError, Stream, StreamError, StreamReceiver, StreamSender};
 use prop::sample::Index;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
-use support::{Echo, Log, Note, OUTBOX, Pair, Side, Sorry, Task, echo, log, note};
+use support::{Echo, Log, Note, OUTBOX, Pair, Side, Sorry, Task, echo, log, note, now};
 
 /// Opens a stream of notes both ways; the number says which it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,13 +81,6 @@ struct Talks {
     ends: Vec<End>,
     /// Something was done that may lose what is on its way.
     spoilt: Vec<bool>,
-}
-
-fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
 }
 
 impl End {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use moorline_buffers::RecvBuffer;
 use moorline_protocol::Body;
 
-use crate::limits::INBOX_KEEP_MAX;
+use crate::limits::{INBOX_KEEP_MAX, WAITING_COST};
 
 /// Messages in the order they came. Short ones lie behind each other in one ring, so that many of
 /// them take little more than their bytes; long ones keep the buffer they were put together in.
@@ -14,6 +14,8 @@ pub(crate) struct Inbox {
     items: VecDeque<Item>,
     bytes: VecDeque<u8>,
     acks_wanted: u32,
+    /// Bytes of long messages, in buffers of their own.
+    long_bytes: u64,
 }
 
 struct Item {
@@ -41,6 +43,22 @@ impl Inbox {
         self.acks_wanted > 0
     }
 
+    /// What it holds beyond what a window bounds: its long messages, and where nothing is counted by
+    /// credit, all there is.
+    pub(crate) fn held(&self, credit: bool) -> u64 {
+        let short = if credit { 0 } else { self.bytes.len() + self.items.len() * WAITING_COST };
+        self.long_bytes + short as u64
+    }
+
+    /// What a message would add to that.
+    pub(crate) fn holds(body: &Body<'_>, credit: bool) -> u64 {
+        match body {
+            Body::Owned(buffer) => buffer.readable().len() as u64,
+            Body::Borrowed(bytes) if !credit => (bytes.len() + WAITING_COST) as u64,
+            Body::Borrowed(_) => 0,
+        }
+    }
+
     pub(crate) fn put(&mut self, body: Body<'_>, cost: u64, acknowledge: bool) {
         let (len, buffer) = match body {
             Body::Borrowed(bytes) => {
@@ -49,6 +67,7 @@ impl Inbox {
             }
             Body::Owned(buffer) => (0, Some(Box::new(buffer))),
         };
+        self.long_bytes += buffer.as_ref().map_or(0, |buffer| buffer.readable().len() as u64);
         self.acks_wanted += u32::from(acknowledge);
         self.items.push_back(Item { len, buffer, cost, acknowledge });
     }
@@ -59,7 +78,10 @@ impl Inbox {
         let item = self.items.pop_front()?;
         self.acks_wanted -= u32::from(item.acknowledge);
         let taken = match item.buffer {
-            Some(buffer) => Taken::Whole(buffer),
+            Some(buffer) => {
+                self.long_bytes -= buffer.readable().len() as u64;
+                Taken::Whole(buffer)
+            }
             None => {
                 let len = item.len as usize;
                 let (front, back) = self.bytes.as_slices();

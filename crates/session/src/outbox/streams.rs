@@ -32,6 +32,11 @@ pub(crate) struct Streams {
     of_peer_max: u32,
     send_window: u64,
     receive_window: u64,
+    /// Both sides count bytes; if not, windows have no end.
+    credit: bool,
+    /// Bytes that came and that nobody has read, as far as no window bounds them.
+    unread: u64,
+    unread_max: u64,
     /// Those that owe the peer a word; each stands here once.
     due: Vec<u32>,
     /// Credit was told since somebody asked.
@@ -53,6 +58,9 @@ pub(crate) struct StreamTerms {
     pub(crate) of_peer_max: u32,
     pub(crate) send_window: u64,
     pub(crate) receive_window: u64,
+    /// Both sides count bytes.
+    pub(crate) credit: bool,
+    pub(crate) unread_max: u64,
 }
 
 struct Stream {
@@ -132,6 +140,9 @@ impl Streams {
             of_peer_max: terms.of_peer_max,
             send_window: terms.send_window,
             receive_window: terms.receive_window,
+            credit: terms.credit,
+            unread: 0,
+            unread_max: terms.unread_max,
             due: Vec::new(),
             told_credit: false,
             faults_of_peer: 0,
@@ -147,11 +158,16 @@ impl Streams {
         if opens_at.is_some() {
             queue.state = FlowState::Blocked;
         }
+        let (credit, received) = if self.credit {
+            (SendCredit::new(send_window), ReceiveCredit::new(self.receive_window))
+        } else {
+            (SendCredit::unlimited(), ReceiveCredit::unlimited())
+        };
         let stream = Stream {
             lane,
             counts: true,
             queue,
-            credit: SendCredit::new(send_window),
+            credit,
             opens_at,
             sent: 0,
             acked: 0,
@@ -160,7 +176,7 @@ impl Streams {
             sender_gone: false,
             writer: None,
             inbox: Inbox::default(),
-            received: ReceiveCredit::new(self.receive_window),
+            received,
             consumed: 0,
             ack_due: false,
             peer_finished: false,
@@ -212,6 +228,7 @@ impl Streams {
             wakers.extend(stream.writer.take());
             !(stream.sender_gone && stream.receiver_gone)
         });
+        self.unread = self.open.values().map(|stream| stream.inbox.held(self.credit)).sum();
         wakers.append(&mut self.woken);
     }
 
@@ -243,6 +260,7 @@ impl Streams {
             return;
         }
         if handles_gone && !stream.counts && stream.reset_due.is_none() {
+            debug_assert!(stream.inbox.is_empty(), "its receiver took it along");
             self.open.remove(&id);
         }
     }

@@ -582,3 +582,11 @@ pub(crate) fn log<T>() -> (Log<T>, Log<T>) {
     let log = Log::default();
     (Arc::clone(&log), log)
 }
+
+/// Receives what is there now.
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

@@ -107,6 +107,8 @@ impl Both {
             of_peer_max: 0,
             send_window: STREAM_WINDOW,
             receive_window: STREAM_WINDOW,
+            credit: true,
+            unread_max: u64::MAX,
         };
         Self {
             lanes: Lanes::new(&pool, BLOCK, message_max),

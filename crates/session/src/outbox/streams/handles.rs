@@ -145,15 +145,20 @@ impl Streams {
         waker: &mut Option<Waker>,
         scratch: &mut Vec<u8>,
     ) -> Poll<Result<Option<Taken>, StreamError>> {
+        let credit = self.credit;
         let Some(stream) = self.get(id) else { return Poll::Ready(Ok(None)) };
+        let held = stream.inbox.held(credit);
         if let Some((taken, cost, acknowledge)) = stream.inbox.take(scratch) {
+            let read = held - stream.inbox.held(credit);
             stream.received.take(cost);
             if matches!(taken, Taken::Whole(_)) {
                 stream.received.long_taken();
             }
             stream.consumed += 1;
             stream.ack_due |= acknowledge;
-            if stream.ack_due || stream.received.is_due() {
+            let is_due = stream.ack_due || stream.received.is_due();
+            self.unread -= read;
+            if is_due {
                 self.mark_due(id);
             }
             self.settle(id);
@@ -204,14 +209,18 @@ impl Streams {
 
     /// Nobody reads it any more: what comes is dropped, and what was to be acknowledged cannot be.
     pub(crate) fn receiver_gone(&mut self, id: u32) {
+        let credit = self.credit;
         let Some(stream) = self.get(id) else { return };
         stream.receiver_gone = true;
+        let unread = stream.inbox.held(credit);
         let (cost, wanted) = stream.inbox.clear();
         stream.received.take(cost);
         stream.received.all_long_taken();
+        let is_due = stream.received.is_due();
+        self.unread -= unread;
         if wanted {
             self.reset(id, ErrorCode::CANCELLED, "its receiver is gone");
-        } else if stream.received.is_due() {
+        } else if is_due {
             self.mark_due(id);
         }
         self.settle(id);
@@ -233,6 +242,8 @@ mod tests {
             of_peer_max: 8,
             send_window: 1,
             receive_window: 1,
+            credit: true,
+            unread_max: 1,
         };
         let pool = BlockPool::new(BlockPoolConfig::messages());
         let mut streams = Streams::new(&terms, &pool, 1_024);

@@ -112,6 +112,9 @@ impl Streams {
 
     /// It has ended: windows that hold the peer back grow, and together to a limit.
     pub(crate) fn end_sample(&mut self) {
+        if !self.credit {
+            return;
+        }
         let mut all: u64 = self.open.values().map(|stream| stream.received.window()).sum();
         let mut due = Vec::new();
         for (id, stream) in &mut self.open {

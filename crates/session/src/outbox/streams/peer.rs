@@ -1,6 +1,7 @@
 //! What frames of the peer do to streams.
 
 use super::*;
+use crate::limits::UNREAD_MESSAGES;
 
 impl Streams {
     /// OPEN of the peer.
@@ -103,6 +104,7 @@ impl Streams {
         acknowledge: bool,
         cost: u64,
     ) -> Result<(), CloseReason> {
+        let &mut Self { credit, unread, unread_max, .. } = self;
         let Some(stream) = self.named(id)? else { return Ok(()) };
         if stream.end.is_some() {
             return Ok(());
@@ -129,8 +131,16 @@ impl Streams {
             }
             return Ok(());
         }
+        let held = stream.inbox.held(credit);
+        if unread.saturating_add(Inbox::holds(&body, credit)) > unread_max {
+            stream.received.all_long_taken();
+            self.reset(id, ErrorCode::OVERLOADED, &unread_text(unread, unread_max));
+            return Ok(());
+        }
         stream.inbox.put(body, whole, acknowledge);
         let reader = stream.reader.take();
+        let held_now = stream.inbox.held(credit);
+        self.unread += held_now - held;
         self.woken.extend(reader);
         Ok(())
     }
@@ -200,4 +210,12 @@ impl Streams {
         self.settle(id);
         Ok(())
     }
+}
+
+/// Both sides read it: the number, the limit and the knob.
+fn unread_text(unread: u64, limit: u64) -> String {
+    format!(
+        "{unread} bytes of messages are unread on the streams of this session, the limit is {limit} \
+         (knob: message_max, of which it is {UNREAD_MESSAGES} times)"
+    )
 }
