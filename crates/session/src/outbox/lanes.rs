@@ -5,11 +5,14 @@
 //! block's worth of bytes a round, whatever its blocks are filled with. Within a flow nothing
 //! overtakes.
 
+mod long;
+
 use std::collections::VecDeque;
 
 use moorline_buffers::{Block, BlockPool, SendBuffer};
 use moorline_protocol::Lane;
 
+pub(crate) use self::long::{Group, LongMessages};
 use super::streams::Streams;
 use crate::credit::SendCredit;
 use crate::limits::{FLOW_QUANTUM, LANE_WAIT_BYTES};
@@ -120,7 +123,7 @@ impl Queue {
     pub(crate) fn offer(
         &mut self,
         credit: Option<&mut SendCredit>,
-        group: Group,
+        (lane, group): (Lane, Group),
         long: &mut LongMessages,
     ) -> Offer {
         let Some(front) = self.chain.front() else {
@@ -133,7 +136,7 @@ impl Queue {
         }
         let begins = self.next_is_long() && !self.is_amid_long();
         let len = self.long.front().map_or(0, |(start, end)| end - start);
-        if begins && !long.may_begin(group, len) {
+        if begins && !long.may_begin(lane, group, len) {
             self.state = FlowState::Blocked;
             return Offer::Wait;
         }
@@ -142,7 +145,7 @@ impl Queue {
             return Offer::Leave;
         }
         if begins {
-            long.begin(group, len);
+            long.begin(lane, group, len);
         }
         let block = self.chain.pop_block().expect("it was just looked at");
         self.deficit -= block.len();
@@ -170,45 +173,6 @@ pub(crate) enum Offer {
     Leave,
     /// It has a message in pieces, and others are on their way.
     Wait,
-}
-
-/// Messages in pieces share two bounds of the receiver (PROTOCOL 8), one for answers and one for
-/// all others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Group {
-    Initiations,
-    Answers,
-}
-
-/// How much is on its way in pieces.
-#[derive(Debug)]
-pub(crate) struct LongMessages {
-    /// What the receiver puts up with at once.
-    max: u64,
-    open: [u64; 2],
-    /// Some has come to its end since somebody looked.
-    released: bool,
-}
-
-impl LongMessages {
-    pub(crate) const fn new(max: u64) -> Self {
-        Self { max, open: [0; 2], released: false }
-    }
-
-    /// One alone always may: the receiver takes it by itself.
-    const fn may_begin(&self, group: Group, len: u64) -> bool {
-        let open = self.open[group as usize];
-        open == 0 || open.saturating_add(len) <= self.max
-    }
-
-    fn begin(&mut self, group: Group, len: u64) {
-        self.open[group as usize] += len;
-    }
-
-    fn end(&mut self, group: Group, len: u64) {
-        self.open[group as usize] -= len;
-        self.released = true;
-    }
 }
 
 /// All lanes of a session. Those that few sessions use are made when they are first needed.
@@ -541,8 +505,8 @@ impl LaneQueue {
             }
             let offer = match flow {
                 Flow::Stream(stream) => streams.offer(stream, &mut self.data_owner, long),
-                Flow::Answers => self.answers.offer(None, Group::Answers, long),
-                _ => self.queue(lane, flow).offer(Some(credit), Group::Initiations, long),
+                Flow::Answers => self.answers.offer(None, (lane, Group::Answers), long),
+                _ => self.queue(lane, flow).offer(Some(credit), (lane, Group::Initiations), long),
             };
             match offer {
                 Offer::Take(block, rest) => {

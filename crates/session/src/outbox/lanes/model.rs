@@ -228,7 +228,7 @@ impl Both {
     }
 
     /// Whether the next block of a line may go.
-    fn may_go(&self, (lane, name): (Lane, Name)) -> bool {
+    fn may_go(&self, (lane, name): (Lane, Name), kept_out: &[[bool; 3]; 2]) -> bool {
         let line = &self.lines[&(lane, name)];
         let Some(head) = line.pieces.front().filter(|_| !line.opening) else { return false };
         let credit = match name {
@@ -236,21 +236,30 @@ impl Both {
             Name::Stream(_) => line.credit,
             _ => self.calls_credit,
         };
-        let sum = self.open_sum(name == Name::Answers);
-        let may_begin = |len| sum == 0 || sum + len <= self.long_max;
+        let answers = name == Name::Answers;
+        let sum = self.open_sum(answers);
+        let below = &kept_out[usize::from(answers)][lane as usize + 1..];
+        let max = if below.contains(&true) { self.long_max / 2 } else { self.long_max };
+        let may_begin = |len| sum == 0 || sum + len <= max;
         head.weight <= credit
             && head.begins.is_none_or(|len| may_begin(len) && !self.is_taken(lane, name))
     }
 
-    fn lane_may_go(&self, lane: Lane) -> bool {
-        self.lines.keys().any(|key| key.0 == lane && self.may_go(*key))
+    fn all_that_may(&self, kept_out: &[[bool; 3]; 2]) -> BTreeMap<(Lane, Name), bool> {
+        self.lines.keys().map(|key| (*key, self.may_go(*key, kept_out))).collect()
     }
 
     /// One block; whether there was one.
     fn take(&mut self) -> bool {
-        let may: BTreeMap<_, _> = self.lines.keys().map(|key| (*key, self.may_go(*key))).collect();
-        let lanes_may = Lane::ALL.map(|lane| self.lane_may_go(lane));
-        let Some((lane, flow, block)) = self.lanes.take(&mut self.credit, &mut self.streams) else {
+        let before = self.lanes.long.kept_out;
+        let may = self.all_that_may(&before);
+        let taken = self.lanes.take(&mut self.credit, &mut self.streams);
+        // Who was found to be kept out while the next block was looked for counts already.
+        let mut after = self.lanes.long.kept_out;
+        after.iter_mut().flatten().zip(before.iter().flatten()).for_each(|(a, b)| *a |= b);
+        let must = self.all_that_may(&after);
+        let lanes_may = Lane::ALL.map(|lane| must.iter().any(|(key, may)| key.0 == lane && *may));
+        let Some((lane, flow, block)) = taken else {
             assert!(!lanes_may.contains(&true), "something may go and does not: {may:?}");
             return false;
         };
@@ -263,7 +272,7 @@ impl Both {
         let key = (lane, name);
         assert!(may[&key], "{key:?} may not go");
         self.check_lanes(lane, lanes_may, block.len());
-        self.check_turns(key, &may, block.len());
+        self.check_turns(key, &must, block.len());
         self.leave(key, &block);
         true
     }

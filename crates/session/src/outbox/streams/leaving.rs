@@ -37,7 +37,8 @@ impl Streams {
             stream.queue.state = FlowState::Blocked;
             return Offer::Wait;
         }
-        let offer = stream.queue.offer(Some(&mut stream.credit), Group::Initiations, long);
+        let place = (stream.lane, Group::Initiations);
+        let offer = stream.queue.offer(Some(&mut stream.credit), place, long);
         if !matches!(offer, Offer::Take(..)) {
             return offer;
         }
