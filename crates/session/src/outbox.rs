@@ -348,7 +348,10 @@ impl Outbox {
         self.pings.wait_for(behind)
     }
 
-    fn all_queued(&self) -> Vec<End> {
+    /// Where everything that is queued now ends. What is published goes to its lanes for it, and can
+    /// be left out no more.
+    fn all_queued(&mut self) -> Vec<End> {
+        self.pull_published(usize::MAX);
         let mut ends = Vec::new();
         self.lanes.ends(&mut ends);
         self.streams.ends(&mut ends);

@@ -254,7 +254,8 @@ impl SessionRef {
         Room::new(&self.shared, Need::BytesAndSlot).await;
     }
 
-    /// Waits until the peer has dispatched everything that was sent before.
+    /// Waits until the peer has dispatched everything that was sent, said on streams and published to it
+    /// before.
     ///
     /// # Errors
     /// The session ended first.

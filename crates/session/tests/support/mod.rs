@@ -570,6 +570,7 @@ pub(crate) fn told(frame: &Frame<'_>) -> String {
         Frame::GoAway { obeyed: true, .. } => "goaway X".into(),
         Frame::Close { code, .. } => format!("close {}", code.0),
         Frame::Types(_) => "types".into(),
+        Frame::Publish { alias, body, .. } => format!("publish {alias} {}", body.len()),
         Frame::Partial | Frame::Piece { .. } => "partial".into(),
         other => format!("{other:?}"),
     }

@@ -194,3 +194,22 @@ fn asking_for_what_there_is_not_costs_patience() {
     };
     assert_eq!(last.last().unwrap(), "close -14");
 }
+
+/// Much of what is published waits in the queues of its subscriptions, where some of it may still be
+/// left out: a barrier stands for all of it.
+#[test]
+fn a_barrier_leaves_behind_everything_that_was_published_before() {
+    let mut script = offering();
+    script.say(&[subscribe(0, 1, "news")]);
+    let registry = &script.side.link.local.registry;
+    for n in 0..40 {
+        script.side.hub.publish_to(registry, "news", &note(n, 2_000), false).unwrap();
+    }
+    let session = script.side.session.clone();
+    let _barrier = Task::start(async move { session.barrier().await });
+    script.settle();
+    let heard = std::mem::take(&mut script.heard);
+    let ping = heard.iter().position(|frame| frame.starts_with("ping")).unwrap();
+    assert_eq!(ping, heard.len() - 1, "{heard:?}");
+    assert_eq!(heard.iter().filter(|frame| frame.starts_with("publish 1 ")).count(), 40);
+}
