@@ -2,15 +2,16 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use moorline_protocol::{ErrorCode, Meta, Request};
 
 use crate::errors::{CallError, SendError};
 use crate::hub::Hub;
+use crate::in_flight::InFlight;
 use crate::requests::{Outcome, Reply};
-use crate::scratch::{keep_scratch, take_scratch, with_scratch};
+use crate::scratch::{keep_scratch, with_scratch};
 use crate::session_ref::SessionRef;
 
 /// A request that has not been sent yet. Awaiting it sends it.
@@ -99,7 +100,7 @@ impl<Q: Request> Call<Q> {
             shared.encode_body(&self.request, body)?;
             shared.request(index, Q::registration().name(), self.meta, timeout, body)
         })?;
-        Ok(Answer { session: self.session, id, timeout, done: false, answer: PhantomData })
+        Ok(Answer { slot: InFlight::new(self.session, id, timeout), answer: PhantomData })
     }
 
     /// How long to wait, and what the peer is told of it: nothing where it knows.
@@ -168,32 +169,20 @@ impl<Q: Request> Future for CallFuture<Q> {
     }
 }
 
-/// A slot among the requests in flight, given back when dropped.
+/// What is awaited, once it is sent.
 struct Answer<Q> {
-    session: SessionRef,
-    id: u32,
-    timeout: Option<Duration>,
-    done: bool,
+    slot: InFlight,
     answer: PhantomData<fn() -> Q>,
 }
 
 impl<Q: Request> Answer<Q> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Q::Response, CallError<Q::Error>>> {
-        assert!(!self.done, "polled again after the answer");
-        let shared = &*self.session.shared;
-        let mut waker = Some(cx.waker().clone());
-        let mut outbox = shared.lock();
-        let polled = outbox.requests.poll(self.id, &mut waker, take_scratch);
-        let waiters = outbox.take_waiters();
-        drop(outbox);
-        waiters.into_iter().for_each(Waker::wake);
-        self.done = polled.is_ready();
-        polled.map(|outcome| self.conclude(outcome))
+        self.slot.poll(cx).map(|outcome| self.conclude(outcome))
     }
 
     /// Decodes outside the lock: what a user's `Deserialize` does is the user's business.
     fn conclude(&self, outcome: Outcome) -> Result<Q::Response, CallError<Q::Error>> {
-        let format = self.session.shared.encoder.format();
+        let format = self.slot.session().shared.encoder.format();
         match outcome {
             Outcome::Response(reply) => {
                 let decoded = format.decode(reply.bytes());
@@ -205,15 +194,7 @@ impl<Q: Request> Answer<Q> {
                 recycle(detail);
                 Err(decoded.map_or(CallError::Decode, CallError::App))
             }
-            Outcome::Error { code, message, .. } => Err(CallError::Fault(code, message)),
-            Outcome::Timeout => {
-                Err(CallError::Timeout { limit: self.timeout.unwrap_or(Duration::MAX) })
-            }
-            Outcome::Closed { reason, sent } => Err(CallError::Closed { reason, sent }),
-            Outcome::TooLarge { size, held, limit } => {
-                Err(CallError::AnswerTooLarge { size, held, limit })
-            }
-            Outcome::Malformed => Err(CallError::Decode),
+            other => Err(self.slot.failure(other)),
         }
     }
 }
@@ -222,16 +203,5 @@ impl<Q: Request> Answer<Q> {
 fn recycle(reply: Reply) {
     if let Reply::Copied(buffer) = reply {
         keep_scratch(buffer);
-    }
-}
-
-impl<Q> Drop for Answer<Q> {
-    fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        let shared = &*self.session.shared;
-        // The waker that comes back is dropped when the lock is released.
-        let _ = shared.append(|outbox| Ok::<_, SendError>(outbox.requests.abandon(self.id)));
     }
 }

@@ -199,6 +199,7 @@ mod event_queue;
 mod heartbeat;
 mod hub;
 mod id;
+mod in_flight;
 mod incoming;
 pub mod limits;
 mod outbox;

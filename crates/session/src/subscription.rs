@@ -4,17 +4,17 @@ use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use moorline_protocol::{Kind, Message, MessageIndex, Meta, NoError, Overflow};
 use serde::de::DeserializeOwned;
 
 use crate::errors::{CallError, SendError, SubscriptionError};
+use crate::in_flight::InFlight;
 use crate::limits::INBOX_BYTES_DEFAULT;
 use crate::outbox::{Arrived, NewSubscription, Outbox};
 use crate::requests::{Outcome, Reply};
-use crate::scratch::take_scratch;
 use crate::session_ref::SessionRef;
 
 /// A subscription that has not been asked for yet. Awaiting it asks.
@@ -87,9 +87,10 @@ impl<M: Message + DeserializeOwned> Subscribe<M> {
         let index = session.shared.registry.index_of::<M>()?;
         let new = NewSubscription { topic: &topic, retained, meta: &meta, inbox_bytes, timeout };
         let (id, alias) = session.shared.append(|outbox| outbox.subscribe(&new))?;
+        let slot = InFlight::new(session.clone(), id, timeout);
         let subscription =
             RemoteSubscription { session, alias, index, spare: Vec::new(), message: PhantomData };
-        Ok(Asked { id, timeout, subscription: Some(subscription) })
+        Ok(Asked { slot, subscription: Some(subscription) })
     }
 }
 
@@ -136,11 +137,10 @@ impl<M: Message + DeserializeOwned> Future for Subscribing<M> {
     }
 }
 
-/// A slot among the requests in flight, given back when dropped, and what it is to become.
+/// What is awaited, once it is asked for, and what it is to become.
 struct Asked<M: Message> {
-    id: u32,
-    timeout: Option<Duration>,
-    /// Gone once the answer is here.
+    slot: InFlight,
+    /// Gone once the answer is here. Dropped before, it tells the peer, which may have taken it.
     subscription: Option<RemoteSubscription<M>>,
 }
 
@@ -149,52 +149,18 @@ impl<M: Message> Asked<M> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<RemoteSubscription<M>, CallError<NoError>>> {
-        let subscription = self.subscription.as_ref().expect("polled again after the answer");
-        let shared = &*subscription.session.shared;
-        let mut waker = Some(cx.waker().clone());
-        let mut outbox = shared.lock();
-        let polled = outbox.requests.poll(self.id, &mut waker, take_scratch);
-        let waiters = outbox.take_waiters();
-        drop(outbox);
-        waiters.into_iter().for_each(Waker::wake);
-        polled.map(|outcome| {
-            let subscription = self.subscription.take().expect("it was there");
-            conclude(subscription, outcome, self.timeout)
+        self.slot.poll(cx).map(|outcome| {
+            let subscription = self.subscription.take().expect("it waits for one answer");
+            if let Outcome::Response(_) = outcome {
+                return Ok(subscription);
+            }
+            if let Outcome::Error { .. } = outcome {
+                let shared = &*subscription.session.shared;
+                let remains = shared.lock().forget_subscription(subscription.alias);
+                drop(remains);
+            }
+            Err(self.slot.failure(outcome))
         })
-    }
-}
-
-fn conclude<M: Message>(
-    subscription: RemoteSubscription<M>,
-    outcome: Outcome,
-    timeout: Option<Duration>,
-) -> Result<RemoteSubscription<M>, CallError<NoError>> {
-    match outcome {
-        Outcome::Response(_) => Ok(subscription),
-        Outcome::Error { code, message, .. } => {
-            let shared = &*subscription.session.shared;
-            let remains = shared.lock().forget_subscription(subscription.alias);
-            drop(remains);
-            Err(CallError::Fault(code, message))
-        }
-        // The peer may have taken it all the same: dropped, the subscription tells it.
-        Outcome::Timeout => Err(CallError::Timeout { limit: timeout.unwrap_or(Duration::MAX) }),
-        Outcome::Closed { reason, sent } => Err(CallError::Closed { reason, sent }),
-        Outcome::TooLarge { size, held, limit } => {
-            Err(CallError::AnswerTooLarge { size, held, limit })
-        }
-        Outcome::Malformed => Err(CallError::Decode),
-    }
-}
-
-impl<M: Message> Drop for Asked<M> {
-    fn drop(&mut self) {
-        let Some(subscription) = &self.subscription else { return };
-        // The waker that comes back is dropped when the lock is released.
-        let _ = subscription
-            .session
-            .shared
-            .append(|outbox| Ok::<_, SendError>(outbox.requests.abandon(self.id)));
     }
 }
 
