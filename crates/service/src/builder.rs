@@ -192,6 +192,14 @@ impl ServiceBuilder {
         self
     }
 
+    /// Accepted sessions older than this, give or take a tenth, are drained, so that their peers come
+    /// back: to servers that were added since, or with the rights they have by then. What is not done
+    /// within `drain_deadline` is cut short. Default `None`: never.
+    pub fn connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.patience.age = age.into();
+        self
+    }
+
     /// Message types of this service instead of all that the process has registered.
     pub fn registry(mut self, registry: MessageRegistry) -> Self {
         self.registry = Some(registry);
@@ -277,6 +285,7 @@ impl Default for Patience {
             connect: limits::CONNECT_TIMEOUT_DEFAULT,
             close: limits::CLOSE_WAIT_DEFAULT,
             drain: limits::DRAIN_DEADLINE_DEFAULT,
+            age: None,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use moorline_buffers::SendBuffer;
 use moorline_protocol::{CloseReason, HandledTypes, Opened, Protocol};
@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use crate::context::Context;
 use crate::driver::Driver;
+use crate::ends::Ends;
 use crate::intake::Intake;
 use crate::opening;
 use crate::service::Inner;
@@ -92,8 +93,8 @@ impl Fresh {
         let cx = Context::new(session.clone(), format);
         let unused = SendBuffer::new(&local.blocks);
         let handlers = Arc::clone(&inner.handlers);
-        let close = inner.patience.close;
-        let driver = Driver::new(self.intake, core, writer, handlers, cx, close, unused);
+        let ends = Ends::new(Instant::now(), &session, &inner.patience);
+        let driver = Driver::new(self.intake, core, writer, handlers, cx, ends, unused);
         let peer = &session.peer().key;
         let span = tracing::info_span!(
             "session",
@@ -112,11 +113,13 @@ impl Fresh {
 
 async fn drive(driver: Driver, inner: Arc<Inner>, session: SessionRef) {
     tracing::info!(address = session.address(), suite = session.peer().suite, "session opened");
-    let (reason, lost_bytes) = driver.run().await;
+    let (reason, ends) = driver.run().await;
     inner.guests.leave(session.id());
-    if lost_bytes > 0 {
-        inner.lost_bytes.fetch_add(lost_bytes, Ordering::Relaxed);
-        tracing::warn!(lost_bytes, "queued messages were lost");
+    if !ends.left.is_nothing() {
+        tracing::warn!("cut short, with {}", ends.left);
+        if ends.of_shutdown {
+            *inner.left_behind() += ends.left;
+        }
     }
     tracing::info!(%reason, "session closed");
 }

@@ -13,7 +13,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use moorline_buffers::SendBuffer;
 use moorline_protocol::limits::KEY_AGE_MAX;
@@ -23,11 +23,11 @@ use tokio::task::JoinSet;
 
 use crate::context::Context;
 use crate::dispatch::dispatch;
+use crate::ends::Ends;
 use crate::handlers::{HandlerTable, Handlers};
 use crate::intake::Intake;
-use crate::limits::{
-    CUT_WAIT, EARLY_FLUSH_ANSWERS, IDLE_TICK, SLOW_READ, SLOW_READ_SAID_EVERY, TURNS_MAX,
-};
+use crate::lifetime::Aged;
+use crate::limits::{EARLY_FLUSH_ANSWERS, IDLE_TICK, SLOW_READ, SLOW_READ_SAID_EVERY, TURNS_MAX};
 use crate::timer::Timer;
 use crate::writer::{WireWriter, Written};
 
@@ -47,11 +47,7 @@ pub(crate) struct Driver {
     unused: SendBuffer,
     /// The read that ended the handshake may have brought more than its end.
     left_over: bool,
-    close_wait: Duration,
-    /// When closing must be done, once it has begun.
-    close_by: Option<Instant>,
-    shut_down: bool,
-    draining: bool,
+    ends: Ends,
     requeue: bool,
     requeued: bool,
     /// When the sending key was new. Only turns look at it: an idle key need not change.
@@ -59,7 +55,6 @@ pub(crate) struct Driver {
     slowness_said_at: Option<Instant>,
     busy_at: Option<Instant>,
     parked: bool,
-    lost_bytes: usize,
 }
 
 /// What a turn came to.
@@ -78,7 +73,7 @@ impl Driver {
         writer: Arc<WireWriter>,
         handlers: Arc<Handlers>,
         cx: Context,
-        close_wait: Duration,
+        ends: Ends,
         unused: SendBuffer,
     ) -> Self {
         let flavor = tokio::runtime::Handle::current().runtime_flavor();
@@ -94,10 +89,7 @@ impl Driver {
             timer: Timer::default(),
             unused,
             left_over: true,
-            close_wait,
-            close_by: None,
-            shut_down: false,
-            draining: false,
+            ends,
             // With several threads a woken task runs right behind its waker, after the first of
             // many messages; queued once more, it finds the whole batch.
             requeue: flavor != tokio::runtime::RuntimeFlavor::CurrentThread,
@@ -106,12 +98,11 @@ impl Driver {
             slowness_said_at: None,
             busy_at: None,
             parked: false,
-            lost_bytes: 0,
         }
     }
 
-    /// Until the connection is over. Returns why, and how many queued bytes were lost.
-    pub(crate) async fn run(mut self) -> (CloseReason, usize) {
+    /// Until the connection is over. Returns why, and what had not been done by then.
+    pub(crate) async fn run(mut self) -> (CloseReason, Ends) {
         let reason = poll_fn(|cx| self.poll(cx)).await;
         self.take_down(reason).await
     }
@@ -171,8 +162,15 @@ impl Driver {
         if signals.cut {
             self.cut(now, ErrorCode::DRAINING, "the time for finishing is over")?;
         }
-        if signals.drain && !self.draining {
-            self.draining = true;
+        if signals.drain {
+            self.ends.shuts_down();
+        }
+        let aged = self.ends.aged(now);
+        if aged == Some(Aged::Cut) {
+            self.cut(now, ErrorCode::DRAINING, "the connection is too old")?;
+        }
+        if (signals.drain || aged == Some(Aged::Drain)) && !self.ends.draining {
+            self.ends.draining = true;
             self.core.drain()?;
         }
         let version = self.handlers.version();
@@ -186,8 +184,8 @@ impl Driver {
 
     /// Says goodbye before everything that is queued.
     fn cut(&mut self, now: Instant, code: ErrorCode, text: &str) -> Result<(), CloseReason> {
-        self.lost_bytes += self.core.cut_short(Farewell::new(code, text))?;
-        self.close_by = Some(now + CUT_WAIT);
+        self.ends.cut(now, self.core.unfinished());
+        self.ends.left.bytes += self.core.cut_short(Farewell::new(code, text))?;
         Ok(())
     }
 
@@ -231,24 +229,25 @@ impl Driver {
 
     /// How far closing has come, if it has begun.
     fn look_at_the_end(&mut self, now: Instant, written: &Written) -> Result<(), CloseReason> {
-        if self.draining && self.core.is_drained() {
+        if self.ends.draining && self.core.is_drained() {
             self.core.session().close();
         }
         let phase = self.core.end_phase();
         if phase == EndPhase::No {
             return Ok(());
         }
-        let close_by = *self.close_by.get_or_insert(now + self.close_wait);
-        if phase == EndPhase::Farewell && *written == Written::All && !self.shut_down {
-            self.shut_down = true;
+        let close_by = self.ends.closes(now);
+        if phase == EndPhase::Farewell && *written == Written::All && !self.ends.shut_down {
+            self.ends.shut_down = true;
             self.writer.shutdown();
         }
         if now < close_by {
             return Ok(());
         }
+        self.ends.late = true;
         if phase == EndPhase::Closing {
             let farewell = Farewell::ordinary();
-            self.lost_bytes += self.core.cut_short(farewell)?;
+            self.ends.left.bytes += self.core.cut_short(farewell)?;
         }
         Err(CloseReason::Truncated)
     }
@@ -291,8 +290,12 @@ impl Driver {
     fn poll_times(&mut self, cx: &mut TaskContext<'_>, now: Instant) -> Result<bool, CloseReason> {
         let idle_tick =
             (!self.parked).then(|| now + IDLE_TICK).filter(|at| !self.timer.rings_by(*at));
-        let deadlines =
-            [self.core.deadline(), self.intake.protocol.deadline(), self.close_by, idle_tick];
+        let deadlines = [
+            self.core.deadline(),
+            self.intake.protocol.deadline(),
+            self.ends.deadline(),
+            idle_tick,
+        ];
         let deadline = deadlines.into_iter().flatten().min();
         if self.timer.poll(cx, deadline).is_pending() {
             return Ok(false);
@@ -318,30 +321,31 @@ impl Driver {
     }
 
     /// Says goodbye where there is somebody to say it to, ends the session, and reads the rest.
-    async fn take_down(mut self, reason: CloseReason) -> (CloseReason, usize) {
+    async fn take_down(mut self, reason: CloseReason) -> (CloseReason, Ends) {
         let reason = self.core.final_reason(reason);
         let said = self.core.end_phase() == EndPhase::Farewell;
         let farewell = match reason.ending() {
             moorline_protocol::Ending::Close(code) if !said => Some(code),
             _ => None,
         };
-        let mut lingers = said;
+        let mut lingers = said && !self.ends.late;
         if let Some(code) = farewell {
             let text = match &reason {
                 CloseReason::Violation(violation) => violation.rule.into(),
                 CloseReason::Heartbeat { .. } => reason.to_string(),
                 _ => String::new(),
             };
-            self.lost_bytes += self.core.cut_short(Farewell::new(code, &text)).unwrap_or(0);
+            let lost = self.core.cut_short(Farewell::new(code, &text)).unwrap_or(0);
+            self.ends.left.bytes += lost;
             // The farewell must be sealed before the session ends and takes back what is queued.
             lingers = self.writer.seal_rest().is_ok() && self.writer.pump().is_ok();
         }
         self.core.end(&reason);
         if lingers {
-            let rest = linger(&mut self.intake, &self.writer, self.shut_down);
-            let _ = tokio::time::timeout(self.close_wait, rest).await;
+            let rest = linger(&mut self.intake, &self.writer, self.ends.shut_down);
+            let _ = tokio::time::timeout(self.ends.close_wait, rest).await;
         }
-        (reason, self.lost_bytes)
+        (reason, self.ends)
     }
 }
 

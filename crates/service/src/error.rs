@@ -9,6 +9,7 @@ use moorline_protocol::{CloseReason, RegistryError, SettingOutOfBounds, SetupErr
 use moorline_session::{CallError, SendError};
 
 use crate::address::AddressError;
+use crate::drain::DrainReport;
 
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -118,16 +119,8 @@ pub enum Error {
     #[error("the service has been shut down")]
     ShutDown,
     /// Sessions had to be cut short at the drain deadline.
-    #[error(
-        "{sessions} sessions were not done in time and were cut short, {bytes} queued bytes were \
-         lost (knob: `drain_deadline`)"
-    )]
-    NotDrained {
-        /// How many.
-        sessions: usize,
-        /// Bytes accepted for sending that did not get out.
-        bytes: usize,
-    },
+    #[error("{0}")]
+    NotDrained(DrainReport),
     /// Something of the operating system.
     #[error(transparent)]
     Io(#[from] io::Error),

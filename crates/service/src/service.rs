@@ -1,8 +1,8 @@
 //! What an application configures, hangs its handlers on, and starts.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moorline_buffers::PoolStats;
@@ -24,6 +24,7 @@ use crate::byte_stream::ByteStream;
 use crate::connector;
 use crate::context::Context;
 use crate::doorway::Doorway;
+use crate::drain::{DrainReport, LeftBehind, StopSignals};
 use crate::error::{Error, Result};
 use crate::handler::{Handle, HandleNow, OnPost, PostHandler, RequestHandler};
 use crate::handlers::{Handlers, Unhandled};
@@ -65,7 +66,8 @@ pub(crate) struct Inner {
     pub(crate) openers: Arc<Tasks>,
     /// Tasks that are drained: drivers of open sessions.
     pub(crate) drivers: Arc<Tasks>,
-    pub(crate) lost_bytes: AtomicUsize,
+    /// What sessions that have ended had not done.
+    left_behind: Mutex<LeftBehind>,
     stopped: AtomicBool,
     /// The first mistake among the handlers; said when the service is started.
     mistake: Mutex<Option<Mistake>>,
@@ -83,6 +85,8 @@ pub(crate) struct Patience {
     pub(crate) connect: Duration,
     pub(crate) close: Duration,
     pub(crate) drain: Duration,
+    /// None: a connection may grow as old as it likes.
+    pub(crate) age: Option<Duration>,
 }
 
 /// Where to, over what, and in which protocol.
@@ -127,7 +131,7 @@ impl Service {
             patience,
             openers: Arc::default(),
             drivers: Arc::default(),
-            lost_bytes: AtomicUsize::new(0),
+            left_behind: Mutex::default(),
             stopped: AtomicBool::new(false),
             mistake: Mutex::default(),
         };
@@ -381,43 +385,68 @@ impl Service {
 
     // ---- the end ---------------------------------------------------------------------------
 
-    /// Serves until the process is told to stop (ctrl-c, or SIGTERM), then drains.
+    /// Serves until the process is told to stop (ctrl-c, or SIGTERM), then drains. Told a second
+    /// time, it drains no longer.
     ///
     /// # Errors
     /// As [`shutdown`](Self::shutdown).
     pub async fn run(&self) -> Result<()> {
-        asked_to_stop().await?;
-        tracing::info!("asked to stop: draining");
-        self.shutdown().await
+        let mut signals = StopSignals::listen()?;
+        signals.next().await;
+        let deadline = self.inner.patience.drain;
+        tracing::info!(?deadline, "asked to stop: draining; asked again, it stops at once");
+        tokio::select! {
+            result = self.shutdown() => result,
+            () = signals.next() => {
+                tracing::warn!("asked to stop again: what is not done is cut short");
+                self.shutdown_within(Duration::ZERO).await
+            }
+        }
     }
 
     /// Stops accepting, asks every peer to start nothing new, lets running work finish, and says
     /// goodbye; at the drain deadline it cuts short what is left.
     ///
     /// # Errors
-    /// Sessions had to be cut short, or accepted messages were lost.
+    /// Sessions had to be cut short, or accepted messages were lost: the error says how many, and
+    /// what they had not done.
     ///
     /// # Cancel safety
     /// Dropped in the middle, what has been begun goes on; call it again to wait for it.
     pub async fn shutdown(&self) -> Result<()> {
+        self.shutdown_within(self.inner.patience.drain).await
+    }
+
+    /// As [`shutdown`](Self::shutdown), with so much time instead of `drain_deadline`. The time is
+    /// kept, whatever peers and handlers do: about a second later this returns.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn shutdown_within(&self, deadline: Duration) -> Result<()> {
         let inner = &self.inner;
         inner.stopped.store(true, Ordering::Release);
         inner.openers.abort_all();
-        inner.openers.all_ended().await;
-        self.signal_all(Signals { drain: true, ..Signals::default() });
-        let drained = tokio::time::timeout(inner.patience.drain, inner.drivers.all_ended()).await;
-        let mut cut = 0;
+        let _ = tokio::time::timeout(CUT_WAIT, inner.openers.all_ended()).await;
+        let open = self.signal_all(Signals { drain: true, ..Signals::default() });
+        let drained = tokio::time::timeout(deadline, inner.drivers.all_ended()).await;
+        let (mut sessions, mut stuck) = (0, 0);
         if drained.is_err() {
-            cut = self.signal_all(Signals { cut: true, ..Signals::default() });
+            sessions = self.signal_all(Signals { cut: true, ..Signals::default() });
             let _ = tokio::time::timeout(CUT_WAIT * 2, inner.drivers.all_ended()).await;
             inner.drivers.abort_all();
-            inner.drivers.all_ended().await;
+            let _ = tokio::time::timeout(CUT_WAIT, inner.drivers.all_ended()).await;
+            stuck = inner.drivers.len();
         }
-        let bytes = inner.lost_bytes.swap(0, Ordering::Relaxed);
-        if cut > 0 || bytes > 0 {
-            return Err(Error::NotDrained { sessions: cut, bytes });
+        let left = std::mem::take(&mut *inner.left_behind());
+        let report = DrainReport { sessions, left, stuck, deadline };
+        if report.is_clean() {
+            tracing::info!(sessions = open, "drained");
+            return Ok(());
         }
-        Ok(())
+        Err(Error::NotDrained(report))
     }
 
     fn signal_all(&self, signals: Signals) -> usize {
@@ -433,6 +462,10 @@ impl Inner {
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
+
+    pub(crate) fn left_behind(&self) -> MutexGuard<'_, LeftBehind> {
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl std::fmt::Debug for Service {
@@ -442,19 +475,4 @@ impl std::fmt::Debug for Service {
             .field("sessions", &self.inner.hub.sessions().len())
             .finish_non_exhaustive()
     }
-}
-
-#[cfg(unix)]
-async fn asked_to_stop() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-async fn asked_to_stop() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

@@ -42,6 +42,11 @@ impl Tasks {
         handle
     }
 
+    /// How many are left.
+    pub(crate) fn len(&self) -> usize {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).handles.len()
+    }
+
     /// Waits until no task is left.
     pub(crate) async fn all_ended(&self) {
         loop {

@@ -1,5 +1,6 @@
 //! The part of a session that its driver owns: what a received frame means.
 
+mod ending;
 mod frames;
 mod streams;
 mod time;
@@ -12,10 +13,11 @@ use std::time::Instant;
 
 use moorline_buffers::{Block, SendBuffer};
 use moorline_protocol::{
-    Body, CloseReason, Cost, EncodeError, ErrorCode, Farewell, Frame, HandledTypes, Kind, Lane,
-    Meta, Opening, Settings,
+    Body, CloseReason, Cost, EncodeError, ErrorCode, Frame, HandledTypes, Kind, Lane, Meta,
+    Opening, Settings,
 };
 
+pub use self::ending::{EndPhase, Unfinished};
 use self::topics::Subscriber;
 use crate::calm::Calm;
 use crate::credit::ReceiveCredit;
@@ -23,7 +25,7 @@ use crate::errors::our_fault;
 use crate::heartbeat::Heartbeat;
 use crate::incoming::{Answer, Deferred, Incoming, Responder, Ticket};
 use crate::limits::{PROBE_EVERY, WINDOW_GROWN_MAX};
-use crate::outbox::{Finished, Outbox, Phase, Signals};
+use crate::outbox::{Finished, Outbox, Signals};
 use crate::session_ref::{Flusher, SessionRef, Shared};
 use crate::stream::IncomingStream;
 use crate::topic::{PostDropped, SessionReady};
@@ -70,17 +72,6 @@ struct Seen {
     answers_queued: usize,
     answers_unread: u64,
     farewell_said: bool,
-}
-
-/// How far this side's closing has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndPhase {
-    /// It has not begun.
-    No,
-    /// What was accepted for sending still goes out.
-    Closing,
-    /// The farewell has been handed out: only the peer's is awaited.
-    Farewell,
 }
 
 /// What came of received frames, since the session opened.
@@ -482,82 +473,6 @@ impl Core {
         self.session.shared.lock().set_handled(handled).map_err(our_fault)
     }
 
-    // ---- the end ---------------------------------------------------------------------------
-
-    /// Asks the peer to start nothing new; once both sides are done [`is_drained`](Self::is_drained)
-    /// says so.
-    ///
-    /// # Errors
-    /// Memory.
-    pub fn drain(&mut self) -> Result<(), CloseReason> {
-        if std::mem::replace(&mut self.draining, true) {
-            return Ok(());
-        }
-        self.session.shared.lock().append_goaway("shutting down").map_err(our_fault)
-    }
-
-    /// Whether nothing is left to be done for either side after [`drain`](Self::drain).
-    #[must_use]
-    pub fn is_drained(&self) -> bool {
-        let obeyed = self.peer_obeyed || !self.session.shared.encoder.abilities().farewell;
-        let outbox = self.session.shared.lock();
-        self.draining
-            && obeyed
-            && self.incoming.running() == outbox.finished_len()
-            && outbox.requests.all_answered()
-            && outbox.streams_live() == 0
-            && outbox.queued() == 0
-    }
-
-    /// How far this side's closing has come.
-    #[must_use]
-    pub fn end_phase(&self) -> EndPhase {
-        match self.session.shared.lock().phase() {
-            Phase::Open | Phase::PeerDrains => EndPhase::No,
-            Phase::Closing(_) => EndPhase::Closing,
-            Phase::Farewell(_) | Phase::Closed(_) => EndPhase::Farewell,
-        }
-    }
-
-    /// Says goodbye now. What was queued is dropped; its size in bytes is returned.
-    ///
-    /// # Errors
-    /// Memory.
-    pub fn cut_short(&mut self, farewell: Farewell) -> Result<usize, CloseReason> {
-        self.session.shared.lock().cut_short(farewell).map_err(our_fault)
-    }
-
-    /// The reason that counts when the connection ends like this: after our own farewell it is
-    /// ours.
-    #[must_use]
-    pub fn final_reason(&self, reason: CloseReason) -> CloseReason {
-        match (self.session.shared.lock().phase(), reason) {
-            (
-                Phase::Farewell(farewell),
-                CloseReason::ByPeer(_) | CloseReason::Truncated | CloseReason::Io(_),
-            ) => CloseReason::ByUs(farewell.clone()),
-            (_, reason) => reason,
-        }
-    }
-
-    /// The end: every call ends, handlers are stopped, subscribers hear of it, the id is free.
-    pub fn end(mut self, reason: &CloseReason) {
-        self.finish(reason);
-    }
-
-    fn finish(&mut self, reason: &CloseReason) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
-        self.session.shared.lock().close(reason, &mut self.wakers);
-        self.wakers.drain(..).for_each(Waker::wake);
-        self.leave_topics();
-        self.answers.clear();
-        self.incoming.abort_all();
-        let hub = Arc::clone(&self.session.shared.hub);
-        hub.close(&self.session, reason);
-    }
-
     /// Idle: whatever can be had again is given back.
     pub fn park(&mut self) {
         self.incoming.park();
@@ -565,15 +480,5 @@ impl Core {
         self.wakers = Vec::new();
         self.finished = Vec::new();
         self.session.shared.lock().park();
-    }
-}
-
-/// A driver that is torn down with its runtime still owes everybody an end.
-impl Drop for Core {
-    fn drop(&mut self) {
-        self.finish(&CloseReason::ByUs(Farewell::new(
-            ErrorCode::INTERNAL,
-            "the driver of the session was stopped",
-        )));
     }
 }

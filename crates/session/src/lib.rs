@@ -212,7 +212,7 @@ mod subscription;
 mod table;
 mod topic;
 
-pub use self::core::{Core, Counters, Delivery, EndPhase, SessionWriter};
+pub use self::core::{Core, Counters, Delivery, EndPhase, SessionWriter, Unfinished};
 pub use board::{PublishError, PublishReport};
 pub use broadcast::BroadcastReport;
 pub use call::{Call, CallFuture};

@@ -131,6 +131,10 @@ impl Requests {
     }
 
     /// Whether the peer has answered everything.
+    pub(crate) const fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
     pub(crate) const fn all_answered(&self) -> bool {
         self.unanswered == 0
     }

@@ -153,7 +153,8 @@ pub(crate) async fn a_shutdown_keeps_its_deadline(wire: &Wire) {
     let error = within(server.shutdown()).await.unwrap_err();
     let took = begun.elapsed();
     assert!(took >= deadline && took < Duration::from_secs(3), "{took:?}");
-    assert!(matches!(error, Error::NotDrained { sessions: 1, .. }), "{error:?}");
+    let Error::NotDrained(report) = &error else { panic!("{error:?}") };
+    assert_eq!((report.sessions, report.stuck, report.left.handlers), (1, 0, 1), "{report}");
     assert!(error.to_string().contains("`drain_deadline`"), "{error}");
     let error = within(call).await.unwrap().unwrap_err();
     assert_eq!(error.executed(), Executed::Maybe, "{error:?}");
