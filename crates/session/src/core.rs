@@ -153,11 +153,9 @@ impl SessionWriter {
     pub fn take_block(&self) -> Result<Option<Block>, CloseReason> {
         let mut outbox = self.shared.lock();
         let taken = outbox.take_block();
-        // Room has come about, whoever writes; and a driver that waits for the end of the queue
-        // would not hear of it from another writer.
+        // Room has come about, whoever writes.
         let waiters = outbox.take_waiters();
-        let emptied = matches!(taken, Ok(None)) && outbox.ends();
-        let driver = if emptied { outbox.rouse() } else { None };
+        let driver = outbox.block_taken(matches!(taken, Ok(Some(_))));
         drop(outbox);
         driver.into_iter().chain(waiters).for_each(Waker::wake);
         taken

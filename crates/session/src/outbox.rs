@@ -95,6 +95,11 @@ pub(crate) struct Outbox {
     awake: bool,
     /// Woken by a sender since the driver last looked.
     roused: bool,
+    /// The end of the session has come closer since a turn began: what that turn sees of it may be
+    /// older.
+    end_moved: bool,
+    /// A block was taken since there was none left.
+    taken: bool,
 }
 
 /// What one side brings to a session.
@@ -199,6 +204,8 @@ impl Outbox {
             driver: None,
             awake: true,
             roused: false,
+            end_moved: false,
+            taken: false,
         }
     }
 
@@ -485,6 +492,7 @@ impl Outbox {
         let first = matches!(self.phase, Phase::Open | Phase::PeerDrains);
         if first {
             self.phase = Phase::Closing(farewell);
+            self.end_moved = true;
             self.release_for_good();
         }
         first

@@ -29,8 +29,8 @@ impl Outbox {
 
     /// The same where nothing can be written anyway: only what needs no writing is work then.
     pub(crate) fn poll_signals(&mut self, waker: &mut Option<Waker>) -> Poll<()> {
-        let signalled = self.signals != Signals::default();
-        self.sleep_unless(signalled || self.requests.has_unstamped(), waker)
+        let asked = self.signals != Signals::default() || self.end_moved;
+        self.sleep_unless(asked || self.requests.has_unstamped(), waker)
     }
 
     fn sleep_unless(&mut self, work: bool, waker: &mut Option<Waker>) -> Poll<()> {
@@ -45,7 +45,7 @@ impl Outbox {
     /// All that a turn would do something about: what is forgotten here waits for the next turn,
     /// which may never come.
     pub(super) fn has_work(&self) -> bool {
-        if self.signals != Signals::default() || !self.control.is_empty() {
+        if self.signals != Signals::default() || self.end_moved || !self.control.is_empty() {
             return true;
         }
         if !self.speaks() {
@@ -93,9 +93,10 @@ impl Outbox {
         }
     }
 
-    /// While a driver does its turn nobody needs to wake it.
+    /// A turn of the driver begins: until its end nobody needs to wake it.
     pub(crate) fn driver_is_awake(&mut self) {
         self.awake = true;
+        self.end_moved = false;
     }
 
     pub(crate) fn take_signals(&mut self) -> Signals {
@@ -104,6 +105,19 @@ impl Outbox {
 
     pub(crate) fn take_roused(&mut self) -> bool {
         std::mem::take(&mut self.roused)
+    }
+
+    /// Whoever writes has asked for a block. A driver that waits for the end of the queue is to look
+    /// once more when somebody has come there, even if it is in the middle of a turn: its waker, if it
+    /// sleeps.
+    #[must_use]
+    pub(crate) fn block_taken(&mut self, is_one: bool) -> Option<Waker> {
+        let had_some = std::mem::replace(&mut self.taken, is_one);
+        if is_one || !had_some || !self.ends() {
+            return None;
+        }
+        self.end_moved = true;
+        self.rouse()
     }
 
     /// Whether the driver waits for the lanes to be empty, whoever empties them.
