@@ -273,8 +273,8 @@ impl Driver {
                         Poll::Pending => false,
                     }
             }
-            // Once our waker is in, a second look: either the door is open now, or who is inside
-            // finds our mark and wakes us.
+            // Once our waker is in, a second look: either the booth is free now, or who is inside
+            // hears us knock, does another round and wakes us.
             Written::Busy => {
                 self.core.poll_signals(cx).is_ready() || self.writer.pump()? != Written::Busy
             }
@@ -338,7 +338,7 @@ impl Driver {
             let lost = self.core.cut_short(Farewell::new(code, &text)).unwrap_or(0);
             self.ends.left.bytes += lost;
             // The farewell must be sealed before the session ends and takes back what is queued.
-            lingers = self.writer.seal_rest().is_ok() && self.writer.pump().is_ok();
+            lingers = seal_rest(&self.writer).await.is_ok() && self.writer.pump().is_ok();
         }
         self.core.end(&reason);
         if lingers {
@@ -346,6 +346,17 @@ impl Driver {
             let _ = tokio::time::timeout(self.ends.close_wait, rest).await;
         }
         (reason, self.ends)
+    }
+}
+
+/// Who writes just now is done before long: nothing more is queued, and a kernel that takes no more is
+/// not waited for.
+async fn seal_rest(writer: &WireWriter) -> Result<(), CloseReason> {
+    loop {
+        match writer.seal_rest() {
+            Some(sealed) => return sealed,
+            None => tokio::task::yield_now().await,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Byte transports by URL scheme: what a driver needs of a socket, and who makes one from an
 //! address.
 //!
-//! A transport has two halves because they have two owners: the driver reads, and whoever holds the
-//! writer's lock writes, from any thread.
+//! A transport has two halves because they have two owners: the driver reads, and whoever is in the
+//! writer's booth writes, from any thread.
 
 use std::collections::BTreeMap;
 use std::fmt;

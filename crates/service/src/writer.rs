@@ -1,14 +1,13 @@
-//! The sending half of a connection: takes blocks, seals them, writes them. Whoever holds its lock
-//! writes; nobody waits for it.
+//! The sending half of a connection: takes blocks, seals them, writes them. Whoever is inside its
+//! [`Booth`] writes; nobody waits for it.
 
 use std::io::{ErrorKind, IoSlice};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use moorline_buffers::SendBuffer;
 use moorline_protocol::{CloseReason, Sealing};
-use moorline_session::{Flusher, SessionWriter};
+use moorline_session::{Booth, Flusher, SessionWriter, Stay};
 
 use crate::limits::{SLICES_MAX, WIRE_HIGH_WATER};
 use crate::transport::Writer;
@@ -17,9 +16,7 @@ use crate::transport::Writer;
 pub(crate) struct WireWriter {
     socket: Arc<dyn Writer>,
     source: SessionWriter,
-    half: Mutex<Half>,
-    /// Somebody wanted to write while the lock was held: its holder looks at this after release.
-    mark: AtomicBool,
+    half: Booth<Half>,
 }
 
 /// Taking blocks, their nonces and their order on the wire have one owner.
@@ -48,40 +45,17 @@ impl WireWriter {
         sealing: Box<dyn Sealing>,
         wire: SendBuffer,
     ) -> Self {
-        let half = Mutex::new(Half { sealing, wire, failed: None });
-        Self { socket, source, half, mark: AtomicBool::new(false) }
+        let half = Booth::new(Half { sealing, wire, failed: None });
+        Self { socket, source, half }
     }
 
     /// Seals and writes what is there.
     pub(crate) fn pump(&self) -> Result<Written, CloseReason> {
-        self.pump_marked().0
+        self.knock().map_or(Ok(Written::Busy), |stay| stay.result)
     }
 
-    /// The same, and whether somebody else wanted to write meanwhile.
-    ///
-    /// `outbox/model.rs` of `moorline-session` has a copy of this loop, which is tried in every order.
-    fn pump_marked(&self) -> (Result<Written, CloseReason>, bool) {
-        let mut marked = false;
-        loop {
-            let mut half = match self.half.try_lock() {
-                Ok(half) => half,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => {
-                    self.mark.store(true, Ordering::SeqCst);
-                    // The holder may have looked at the mark just before: then the lock is free.
-                    match self.half.try_lock() {
-                        Ok(half) => half,
-                        Err(_) => return (Ok(Written::Busy), marked),
-                    }
-                }
-            };
-            let written = half.pump(&*self.socket, &self.source);
-            drop(half);
-            if !self.mark.swap(false, Ordering::SeqCst) {
-                return (written, marked);
-            }
-            marked = true;
-        }
+    fn knock(&self) -> Option<Stay<Result<Written, CloseReason>>> {
+        self.half.knock(|half| half.pump(&*self.socket, &self.source))
     }
 
     /// Ready when the kernel takes more.
@@ -94,35 +68,37 @@ impl WireWriter {
         self.socket.shutdown();
     }
 
+    // What the driver does inside beside writing. It pumps after each of them, and so does the work
+    // of those who knock meanwhile.
+
     /// Changes the sending key, because of its age. `false` if somebody else is writing just now.
     pub(crate) fn renew_key(&self) -> Result<bool, CloseReason> {
-        let Ok(mut half) = self.half.try_lock() else { return Ok(false) };
-        let Half { sealing, wire, .. } = &mut *half;
-        sealing.renew_key(wire)?;
-        Ok(true)
+        let renew = |Half { sealing, wire, .. }: &mut Half| sealing.renew_key(wire);
+        self.half.step_in(renew).map_or(Ok(false), |stay| stay.result.map(|()| true))
     }
 
-    /// Seals what is left, however much is waiting already: nothing comes after it.
-    pub(crate) fn seal_rest(&self) -> Result<(), CloseReason> {
-        let mut half = self.half.lock().unwrap_or_else(PoisonError::into_inner);
-        half.fill(&self.source, usize::MAX)
+    /// Seals what is left, however much is waiting already: nothing comes after it. `None` if somebody
+    /// else is writing just now.
+    pub(crate) fn seal_rest(&self) -> Option<Result<(), CloseReason>> {
+        let stay = self.half.step_in(|half| half.fill(&self.source, usize::MAX));
+        stay.map(|stay| stay.result)
     }
 
     /// Idle: gives back what can be had again.
     pub(crate) fn park(&self) {
-        if let Ok(mut half) = self.half.try_lock() {
+        let _ = self.half.step_in(|half| {
             half.sealing.park();
             half.wire.park();
-        }
+        });
     }
 }
 
 impl Flusher for WireWriter {
     fn flush(&self) {
-        // What is left only the driver can go on with; and if it was the driver that came to a
-        // locked door, it wants to know how the writing went.
-        let (written, marked) = self.pump_marked();
-        if marked || !matches!(written, Ok(Written::All | Written::Busy)) {
+        // What is left only the driver can go on with; and if it was the driver that knocked, it
+        // wants to know how the writing went.
+        let stay = self.knock();
+        if stay.is_some_and(|stay| stay.knocked || stay.result != Ok(Written::All)) {
             self.source.rouse_driver();
         }
     }

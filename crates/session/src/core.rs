@@ -138,8 +138,8 @@ pub enum Delivery<'b> {
     PeerDrains,
 }
 
-/// What the writer needs of a session: blocks. It may be used from any thread, under the writer's
-/// own lock, so that taking, sealing and writing have one order.
+/// What the writer needs of a session: blocks. It may be used from any thread, inside the writer's
+/// [`Booth`](crate::Booth), so that taking, sealing and writing have one order.
 #[derive(Clone)]
 pub struct SessionWriter {
     shared: Arc<Shared>,

@@ -181,6 +181,9 @@
 //!   happens, so a session at rest has no deadline.
 //! * **What is held back is held by a gate before the flows**, opened for what is queued at that moment:
 //!   answers and control pass by it, and whoever ends a session takes it away.
+//! * **Nobody waits for whoever writes**: who finds somebody in the [`Booth`] knocks, and one more round
+//!   is made. A driver that is about to sleep hears of all that others did meanwhile, above all of the
+//!   end coming closer.
 //! * **A deadline is a duration until a turn stamps it.** The turn that every request causes starts
 //!   its clock, so this crate never asks for the time.
 
@@ -188,6 +191,7 @@
 
 mod backlog;
 mod board;
+mod booth;
 mod broadcast;
 mod call;
 mod calm;
@@ -214,6 +218,7 @@ mod topic;
 
 pub use self::core::{Core, Counters, Delivery, EndPhase, SessionWriter, Unfinished};
 pub use board::{PublishError, PublishReport};
+pub use booth::{Booth, Stay};
 pub use broadcast::BroadcastReport;
 pub use call::{Call, CallFuture};
 pub use close::{CloseSubscription, SessionEnd};
