@@ -368,6 +368,11 @@ async fn linger(intake: &mut Intake, writer: &WireWriter, shut_down: bool) {
             loop {
                 match writer.pump() {
                     Ok(Written::Blocked) => {}
+                    // A sender may still be inside with the farewell, and leave it to us.
+                    Ok(Written::Busy) => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     _ => return Poll::Ready(()),
                 }
                 match writer.poll_writable(cx) {
