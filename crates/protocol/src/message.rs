@@ -104,70 +104,80 @@ impl std::error::Error for NoError {}
 /// register_message!(Hello => Greeting);                    // a request and its answer
 /// register_message!(Login as "game.Login" => LoginOk, LoginErr); // with a typed error
 /// register_message!(stream Range: () => Entry);            // a stream: what goes up, what comes down
+/// # #[derive(Serialize, Deserialize)] struct Beat;
+/// # #[derive(Serialize, Deserialize)] struct Ask;
+/// register_message!(Beat as "game.Beat", id = 111);        // with a number, see below
+/// register_message!(Ask, id = 112, answer = 113 => Greeting);
 /// # fn main() {}
 /// ```
 ///
 /// Without `as` the name is the bare name of the type, without modules and lifetimes. Names are
 /// for ever: a message that changes so that old readers break gets a new one (PROTOCOL 5).
 ///
+/// `id` is for protocols whose peers know messages by numbers agreed on beforehand, such as gofast;
+/// without one a message cannot be sent over these. An answer has the number of its request unless
+/// `answer` gives it another. Numbers are for ever, too, and each type has one of its own.
+///
 /// A type with parameters other than one lifetime must be named; one with a lifetime must have
 /// exactly one. Two types of one name are an error when the registry is first used.
 #[macro_export]
 macro_rules! register_message {
     (hot $($rest:tt)+) => { $crate::register_message!(@parse true; $($rest)+); };
-    (@parse $hot:literal; stream $($ty:ident)::+ <'_> as $name:literal : $up:ty => $down:ty) => {
-        $crate::register_message!(@borrowed $hot; [stream] [$($ty)::+] $name);
+    (@parse $hot:literal; stream $($ty:ident)::+ <'_> as $name:literal $(, id = $id:literal)? : $up:ty => $down:ty) => {
+        $crate::register_message!(@borrowed $hot; [stream] [$($ty)::+] [$($id)?] $name);
         $crate::register_message!(@stream [$($ty)::+ <'_>] $up, $down);
     };
-    (@parse $hot:literal; stream $($ty:ident)::+ <'_> : $up:ty => $down:ty) => {
-        $crate::register_message!(@borrowed $hot; [stream] [$($ty)::+] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
+    (@parse $hot:literal; stream $($ty:ident)::+ <'_> $(, id = $id:literal)? : $up:ty => $down:ty) => {
+        $crate::register_message!(@borrowed $hot; [stream] [$($ty)::+] [$($id)?] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
         $crate::register_message!(@stream [$($ty)::+ <'_>] $up, $down);
     };
-    (@parse $hot:literal; stream $ty:ty as $name:literal : $up:ty => $down:ty) => {
-        $crate::register_message!(@owned $hot; [stream] [$ty] $name);
+    (@parse $hot:literal; stream $ty:ty as $name:literal $(, id = $id:literal)? : $up:ty => $down:ty) => {
+        $crate::register_message!(@owned $hot; [stream] [$ty] [$($id)?] $name);
         $crate::register_message!(@stream [$ty] $up, $down);
     };
-    (@parse $hot:literal; stream $ty:ty : $up:ty => $down:ty) => {
-        $crate::register_message!(@owned $hot; [stream] [$ty] $crate::Registration::bare_name(::core::stringify!($ty)));
+    (@parse $hot:literal; stream $ty:ty $(, id = $id:literal)? : $up:ty => $down:ty) => {
+        $crate::register_message!(@owned $hot; [stream] [$ty] [$($id)?] $crate::Registration::bare_name(::core::stringify!($ty)));
         $crate::register_message!(@stream [$ty] $up, $down);
     };
-    (@parse $hot:literal; $($ty:ident)::+ <'_> as $name:literal $(=> $ok:ty $(, $err:ty)?)?) => {
-        $crate::register_message!(@borrowed $hot; [answer $($ok)?] [$($ty)::+] $name);
+    (@parse $hot:literal; $($ty:ident)::+ <'_> as $name:literal $(, id = $id:literal $(, answer = $answer:literal)?)? $(=> $ok:ty $(, $err:ty)?)?) => {
+        $crate::register_message!(@borrowed $hot; [answer $($ok)?] [$($ty)::+] [$($id $($answer)?)?] $name);
         $crate::register_message!(@answer [$($ty)::+ <'_>] $($ok $(, $err)?)?);
     };
-    (@parse $hot:literal; $($ty:ident)::+ <'_> $(=> $ok:ty $(, $err:ty)?)?) => {
-        $crate::register_message!(@borrowed $hot; [answer $($ok)?] [$($ty)::+] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
+    (@parse $hot:literal; $($ty:ident)::+ <'_> $(, id = $id:literal $(, answer = $answer:literal)?)? $(=> $ok:ty $(, $err:ty)?)?) => {
+        $crate::register_message!(@borrowed $hot; [answer $($ok)?] [$($ty)::+] [$($id $($answer)?)?] $crate::Registration::bare_name(::core::stringify!($($ty)::+)));
         $crate::register_message!(@answer [$($ty)::+ <'_>] $($ok $(, $err)?)?);
     };
-    (@parse $hot:literal; $ty:ty as $name:literal $(=> $ok:ty $(, $err:ty)?)?) => {
-        $crate::register_message!(@owned $hot; [answer $($ok)?] [$ty] $name);
+    (@parse $hot:literal; $ty:ty as $name:literal $(, id = $id:literal $(, answer = $answer:literal)?)? $(=> $ok:ty $(, $err:ty)?)?) => {
+        $crate::register_message!(@owned $hot; [answer $($ok)?] [$ty] [$($id $($answer)?)?] $name);
         $crate::register_message!(@answer [$ty] $($ok $(, $err)?)?);
     };
-    (@parse $hot:literal; $ty:ty $(=> $ok:ty $(, $err:ty)?)?) => {
-        $crate::register_message!(@owned $hot; [answer $($ok)?] [$ty] $crate::Registration::bare_name(::core::stringify!($ty)));
+    (@parse $hot:literal; $ty:ty $(, id = $id:literal $(, answer = $answer:literal)?)? $(=> $ok:ty $(, $err:ty)?)?) => {
+        $crate::register_message!(@owned $hot; [answer $($ok)?] [$ty] [$($id $($answer)?)?] $crate::Registration::bare_name(::core::stringify!($ty)));
         $crate::register_message!(@answer [$ty] $($ok $(, $err)?)?);
     };
-    (@owned $hot:literal; $kind:tt [$ty:ty] $name:expr) => {
+    (@owned $hot:literal; $kind:tt [$ty:ty] $ids:tt $name:expr) => {
         impl $crate::MessageFamily for $ty {
             type View<'a> = $ty;
         }
-        $crate::register_message!(@message $hot; $kind [$ty] [$ty] $name);
+        $crate::register_message!(@message $hot; $kind [$ty] [$ty] $ids $name);
     };
-    (@borrowed $hot:literal; $kind:tt [$($ty:tt)+] $name:expr) => {
+    (@borrowed $hot:literal; $kind:tt [$($ty:tt)+] $ids:tt $name:expr) => {
         impl $crate::MessageFamily for $($ty)+ <'static> {
             type View<'a> = $($ty)+ <'a>;
         }
-        $crate::register_message!(@message $hot; $kind [$($ty)+ <'_>] [$($ty)+ <'static>] $name);
+        $crate::register_message!(@message $hot; $kind [$($ty)+ <'_>] [$($ty)+ <'static>] $ids $name);
     };
-    (@message $hot:literal; $kind:tt [$ty:ty] [$family:ty] $name:expr) => {
+    (@message $hot:literal; $kind:tt [$ty:ty] [$family:ty] $ids:tt $name:expr) => {
         const _: () = {
-            static REGISTRATION: $crate::Registration = $crate::Registration::new(
-                $name,
-                $hot,
-                ::core::file!(),
-                ::core::line!(),
-            )
-            .described_by($crate::register_message!(@describe $kind [$family]));
+            static REGISTRATION: $crate::Registration = $crate::register_message!(@numbered $ids
+                $crate::Registration::new(
+                    $name,
+                    $hot,
+                    ::core::file!(),
+                    ::core::line!(),
+                )
+                .described_by($crate::register_message!(@describe $kind [$family]))
+            );
             impl $crate::Message for $ty {
                 fn registration() -> &'static $crate::Registration {
                     &REGISTRATION
@@ -175,6 +185,11 @@ macro_rules! register_message {
             }
             $crate::inventory::submit! { &REGISTRATION }
         };
+    };
+    (@numbered [] $registration:expr) => { $registration };
+    (@numbered [$id:literal] $registration:expr) => { $registration.with_id($id) };
+    (@numbered [$id:literal $answer:literal] $registration:expr) => {
+        $registration.with_id($id).answered_as($answer)
     };
     (@describe [stream] [$family:ty]) => { $crate::schema::Tracing::stream::<$family> };
     (@describe [answer] [$family:ty]) => { $crate::schema::Tracing::post::<$family> };
@@ -198,7 +213,8 @@ macro_rules! register_message {
     (@ $($rest:tt)*) => {
         ::core::compile_error!(
             "register_message! takes `Type`, `Type as \"name\"`, `Type => Answer`, \
-             `Type => Answer, Error` or `stream Type: Up => Down`; `hot` may stand in front"
+             `Type => Answer, Error` or `stream Type: Up => Down`; `hot` may stand in front, and \
+             `, id = 7` behind the type or its name (`, id = 7, answer = 8` for a request)"
         );
     };
     ($($rest:tt)+) => { $crate::register_message!(@parse false; $($rest)+); };

@@ -58,11 +58,12 @@ struct Inner {
     types: RwLock<Types>,
 }
 
-/// `by_hash` has each of `list` once, at its place.
+/// `by_hash` has each of `list` once, at its place; `by_id` has those with an id of their own.
 #[derive(Debug, Default)]
 struct Types {
     list: Vec<&'static Registration>,
     by_hash: HashMap<u64, MessageIndex>,
+    by_id: HashMap<u64, MessageIndex>,
 }
 
 inventory::collect!(&'static Registration);
@@ -179,6 +180,18 @@ impl MessageRegistry {
         self.types().by_hash.get(&hash).copied()
     }
 
+    /// The type that has this number among peers who have agreed on numbers.
+    #[must_use]
+    pub fn find_id(&self, id: u64) -> Option<MessageIndex> {
+        self.types().by_id.get(&id).copied()
+    }
+
+    /// What was registered at this place.
+    #[must_use]
+    pub fn registration_of(&self, index: MessageIndex) -> Option<&'static Registration> {
+        self.types().list.get(index.position()).copied()
+    }
+
     /// The same for many, in their order.
     pub(crate) fn find_all<'a>(
         &self,
@@ -210,7 +223,8 @@ impl MessageRegistry {
     }
 
     /// All types, in the order of their numbers.
-    pub(crate) fn registrations(&self) -> Vec<&'static Registration> {
+    #[must_use]
+    pub fn registrations(&self) -> Vec<&'static Registration> {
         self.types().list.clone()
     }
 
@@ -244,7 +258,14 @@ impl Types {
                 place: registration.place(),
             });
         }
+        let same_id = registration.id().and_then(|id| self.by_id.get(&id));
+        if let Some(index) = same_id {
+            return Err(RegistryError::same_id(self.list[index.position()], registration));
+        }
         let index = MessageIndex::new(self.len());
+        if let Some(id) = registration.id() {
+            self.by_id.insert(id, index);
+        }
         self.list.push(registration);
         self.by_hash.insert(registration.hash(), index);
         Ok(index)
@@ -300,6 +321,23 @@ pub enum RegistryError {
         /// Where that was registered.
         second: Place,
     },
+    /// Two types have one id.
+    #[error(
+        "messages \"{first_name}\" at {first} and \"{second_name}\" at {second} have the same id \
+         {id}; give one of them another `id = ..`"
+    )]
+    SameId {
+        /// The id.
+        id: u64,
+        /// One name.
+        first_name: &'static str,
+        /// Where it was registered.
+        first: Place,
+        /// The other name.
+        second_name: &'static str,
+        /// Where that was registered.
+        second: Place,
+    },
     /// More than [`TYPES_MAX`] types.
     #[error(
         "message \"{name}\" at {place} is above the limit of {TYPES_MAX} message types of one \
@@ -324,6 +362,16 @@ impl RegistryError {
         }
         Self::SameHash {
             hash: first.hash(),
+            first_name: first.name(),
+            first: first.place(),
+            second_name: second.name(),
+            second: second.place(),
+        }
+    }
+
+    fn same_id(first: &Registration, second: &Registration) -> Self {
+        Self::SameId {
+            id: second.id().unwrap_or(0),
             first_name: first.name(),
             first: first.place(),
             second_name: second.name(),
@@ -383,6 +431,22 @@ mod tests {
         for part in ["\"one\" at a.rs:1", "\"twin\" at d.rs:4", "same hash 0x"] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn two_messages_of_one_id_are_refused_with_both_places() {
+        static MOVE: Registration = Registration::new("move", false, "a.rs", 1).with_id(111);
+        static TALK: Registration = Registration::new("talk", false, "b.rs", 2).with_id(111);
+        let registry = MessageRegistry::empty();
+        let index = registry.add(&MOVE).unwrap();
+        assert_eq!((registry.find_id(111), registry.find_id(112)), (Some(index), None));
+        let text = registry.add(&TALK).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "messages \"move\" at a.rs:1 and \"talk\" at b.rs:2 have the same id 111; give one of \
+             them another `id = ..`"
+        );
+        assert_eq!(registry.len(), 1);
     }
 
     #[test]

@@ -12,6 +12,10 @@ pub struct Registration {
     name: &'static str,
     hash: u64,
     hot: bool,
+    /// What stands for it in protocols whose peers agree on numbers; 0 where it has none.
+    id: u64,
+    /// The same for what answers it; 0 where that has none of its own.
+    answer_id: u64,
     place: Place,
     /// Finds out what the type looks like, for whoever asks for a schema.
     describe: Option<fn(&mut Tracing)>,
@@ -40,7 +44,40 @@ impl Registration {
         line: u32,
     ) -> Self {
         let place = Place { file, line };
-        Self { name, hash, hot: false, place, describe: None, tid_of_process: AtomicU32::new(0) }
+        Self {
+            name,
+            hash,
+            hot: false,
+            id: 0,
+            answer_id: 0,
+            place,
+            describe: None,
+            tid_of_process: AtomicU32::new(0),
+        }
+    }
+
+    /// The same, with a number that all peers have agreed on, for protocols that know messages by
+    /// such numbers and not by name.
+    ///
+    /// # Panics
+    /// It is 0. As it is called for statics, that is an error of compilation.
+    #[must_use]
+    pub const fn with_id(mut self, id: u64) -> Self {
+        assert!(id != 0, "0 is no message id: it stands for a message that has none");
+        self.id = id;
+        self
+    }
+
+    /// The same, with a number for what answers it. Where none is given an answer has the number of
+    /// its request.
+    ///
+    /// # Panics
+    /// It is 0. As it is called for statics, that is an error of compilation.
+    #[must_use]
+    pub const fn answered_as(mut self, id: u64) -> Self {
+        assert!(id != 0, "0 is no message id: it stands for a message that has none");
+        self.answer_id = id;
+        self
     }
 
     /// The same, for a type that a schema can describe. Nothing is called before somebody asks for
@@ -87,6 +124,18 @@ impl Registration {
     #[must_use]
     pub const fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// The number that all peers have agreed on, if it has one.
+    #[must_use]
+    pub const fn id(&self) -> Option<u64> {
+        if self.id == 0 { None } else { Some(self.id) }
+    }
+
+    /// The number of what answers it: its own, unless another was given.
+    #[must_use]
+    pub const fn answer_id(&self) -> Option<u64> {
+        if self.answer_id == 0 { self.id() } else { Some(self.answer_id) }
     }
 
     /// Whether it gets one of the smallest numbers.
@@ -160,6 +209,22 @@ mod tests {
         assert_eq!(Registration::bare_name("Move"), "Move");
         assert_eq!(Registration::bare_name("game::board::Move_2"), "Move_2");
         assert_eq!(Registration::bare_name("game :: Zug_ä"), "Zug_ä");
+    }
+
+    #[test]
+    fn an_answer_has_the_number_of_its_request_unless_it_has_its_own() {
+        let plain = Registration::new("plain", false, "a.rs", 1);
+        assert_eq!((plain.id(), plain.answer_id()), (None, None));
+        let numbered = Registration::new("numbered", false, "a.rs", 1).with_id(112);
+        assert_eq!((numbered.id(), numbered.answer_id()), (Some(112), Some(112)));
+        let both = Registration::new("both", false, "a.rs", 1).with_id(112).answered_as(113);
+        assert_eq!((both.id(), both.answer_id()), (Some(112), Some(113)));
+    }
+
+    #[test]
+    #[should_panic(expected = "0 is no message id")]
+    fn nothing_has_the_number_of_nothing() {
+        let _ = Registration::new("none", false, "a.rs", 1).with_id(0);
     }
 
     #[test]
