@@ -93,6 +93,27 @@ pub enum SetupError {
     /// The cipher suite cannot be used here.
     #[error("suite {0} cannot be dialed by protocol \"{1}\" (knob: `suites`)")]
     Suite(&'static str, &'static str),
+    /// A message has an id that the protocol keeps for itself.
+    #[error(
+        "message \"{message}\" has the id {id:#x}, which protocol \"{protocol}\" keeps for itself: \
+         give it another `id = ..`"
+    )]
+    ReservedId {
+        /// The protocol.
+        protocol: &'static str,
+        /// Name of the message.
+        message: &'static str,
+        /// Its id.
+        id: u64,
+    },
+    /// A setting of the protocol itself cannot be.
+    #[error("protocol \"{protocol}\": {why}")]
+    Unusable {
+        /// The protocol.
+        protocol: &'static str,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
     /// Keys or randomness could not be had.
     #[error("the handshake could not be set up: {0}")]
     Handshake(moorline_noise::HandshakeError),

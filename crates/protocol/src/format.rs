@@ -1,5 +1,9 @@
 //! How a message body becomes bytes and back, and what can be wrong with the bytes.
 
+#[cfg(feature = "cbor")]
+mod cbor;
+mod raw;
+
 use std::fmt;
 
 use rmp_serde::config::BytesMode;
@@ -16,6 +20,12 @@ use crate::msgpack::walk::walk;
 pub enum Format {
     /// MessagePack; structs are arrays of their fields (PROTOCOL 5).
     MessagePack,
+    /// CBOR; structs are maps of their fields' names.
+    #[cfg(feature = "cbor")]
+    Cbor,
+    /// Bytes as they are: for types that hold nothing but bytes or text, which the application has
+    /// encoded by itself.
+    Raw,
 }
 
 impl Format {
@@ -28,18 +38,12 @@ impl Format {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), BodyEncodeError> {
-        let Format::MessagePack = self;
-        let length_before = out.len();
-        let mut encoded = encode_msgpack(value, out, BytesMode::ForceIterables);
-        if let Err(encode::Error::InvalidDataModel(_)) = encoded {
-            // What began like a list of bytes is a mixed list.
-            out.truncate(length_before);
-            encoded = encode_msgpack(value, out, BytesMode::Normal);
+        match self {
+            Format::MessagePack => encode_msgpack(value, out),
+            #[cfg(feature = "cbor")]
+            Format::Cbor => cbor::encode(value, out),
+            Format::Raw => raw::encode(value, out),
         }
-        encoded.map_err(|error| {
-            out.truncate(length_before);
-            BodyEncodeError { why: error.to_string() }
-        })
     }
 
     /// Reads the one value that `bytes` must be. What the type borrows, it borrows from `bytes`.
@@ -51,11 +55,11 @@ impl Format {
     /// The bytes are not well-formed, are above a limit, or do not fit the type.
     //= docs/PROTOCOL.md#5
     pub fn decode<'de, T: Deserialize<'de>>(self, bytes: &'de [u8]) -> Result<T, DecodeError> {
-        let Format::MessagePack = self;
-        let mut reader = Reader::new(bytes);
-        match T::deserialize(&mut reader) {
-            Ok(value) => reader.finish().map(|()| value),
-            Err(error) => Err(error.at(reader.offset())),
+        match self {
+            Format::MessagePack => decode_msgpack(bytes),
+            #[cfg(feature = "cbor")]
+            Format::Cbor => cbor::decode(bytes),
+            Format::Raw => raw::decode(bytes),
         }
     }
 
@@ -65,18 +69,51 @@ impl Format {
     /// # Errors
     /// As [`decode`](Self::decode), but for what only a type can tell.
     pub fn walk(self, bytes: &[u8]) -> Result<(), DecodeError> {
-        let Format::MessagePack = self;
-        let length = walk(bytes)?;
-        if length < bytes.len() {
-            return Err(DecodeError::new(length, DecodeFault::TrailingBytes));
+        match self {
+            Format::MessagePack => nothing_behind(walk(bytes)?, bytes),
+            #[cfg(feature = "cbor")]
+            Format::Cbor => nothing_behind(cbor::walk(bytes)?, bytes),
+            Format::Raw => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// A body is exactly one value, which ends at byte `length`.
+fn nothing_behind(length: usize, bytes: &[u8]) -> Result<(), DecodeError> {
+    if length < bytes.len() {
+        return Err(DecodeError::new(length, DecodeFault::TrailingBytes));
+    }
+    Ok(())
+}
+
+fn decode_msgpack<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    match T::deserialize(&mut reader) {
+        Ok(value) => reader.finish().map(|()| value),
+        Err(error) => Err(error.at(reader.offset())),
+    }
+}
+
+fn encode_msgpack<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<(), BodyEncodeError> {
+    let length_before = out.len();
+    let mut encoded = write_msgpack(value, out, BytesMode::ForceIterables);
+    if let Err(encode::Error::InvalidDataModel(_)) = encoded {
+        // What began like a list of bytes is a mixed list.
+        out.truncate(length_before);
+        encoded = write_msgpack(value, out, BytesMode::Normal);
+    }
+    encoded.map_err(|error| {
+        out.truncate(length_before);
+        BodyEncodeError { why: error.to_string() }
+    })
 }
 
 /// Lists of `u8` are sent as binary, for two reasons: a field `&[u8]` can be borrowed on receive,
 /// and an array of integers takes half as much again.
-fn encode_msgpack<T: Serialize + ?Sized>(
+fn write_msgpack<T: Serialize + ?Sized>(
     value: &T,
     out: &mut Vec<u8>,
     bytes: BytesMode,
@@ -192,6 +229,9 @@ pub enum DecodeFault {
     /// A field stands there twice.
     #[error("field `{0}` stands there twice")]
     DuplicateField(&'static str),
+    /// The value is whole, and not what the type has there.
+    #[error("something else stands there than the type has; do both sides have one version?")]
+    Mismatch,
     /// The type's own `Deserialize` refused; its text is not kept, it may quote the peer.
     #[error("the type's own check refused the value")]
     Refused,

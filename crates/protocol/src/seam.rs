@@ -199,6 +199,13 @@ pub trait Encoder: Send + Sync {
         handled: &HandledTypes,
         out: &mut SendBuffer,
     ) -> Result<u32, EncodeError>;
+
+    /// The session has done with the number of a request of the peer's: it was answered, and may be
+    /// given to another. For protocols that number the peer's requests themselves, because the
+    /// peer's own numbers are not small.
+    fn finished(&self, id: u32) {
+        let _ = id;
+    }
 }
 
 //= docs/PROTOCOL.md#8
@@ -264,4 +271,18 @@ pub enum EncodeError {
     /// This protocol has no such frame.
     #[error("this protocol cannot express {0}")]
     Unsupported(&'static str),
+    /// The peer has said how much it takes at once, and this is more.
+    #[error("the message has {size} bytes, the peer takes {limit}")]
+    TooLarge {
+        /// Bytes it would have on the wire.
+        size: u64,
+        /// Bytes the peer takes.
+        limit: u64,
+    },
+    /// As many streams of this side are open as the protocol can tell apart.
+    #[error("{limit} streams are open or not quite over, as many as there can be")]
+    Streams {
+        /// Streams it can tell apart.
+        limit: u32,
+    },
 }

@@ -298,6 +298,7 @@ impl Core {
     fn free_finished(&mut self) {
         for Finished { id, well } in self.finished.drain(..) {
             self.incoming.finished(id);
+            self.session.shared.encoder.finished(id);
             if well {
                 self.calm.ended_well();
             }

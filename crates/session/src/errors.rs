@@ -86,6 +86,8 @@ impl From<EncodeError> for SendError {
         match error {
             EncodeError::Exhausted(exhausted) => SendError::Exhausted(exhausted),
             EncodeError::Unsupported(what) => SendError::Unsupported(what),
+            EncodeError::TooLarge { size, limit } => SendError::TooLarge { size, limit },
+            EncodeError::Streams { limit } => SendError::Streams { limit },
             _ => SendError::Unsupported("this message"),
         }
     }

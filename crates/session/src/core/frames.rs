@@ -133,10 +133,12 @@ impl Core {
         if lane == Lane::Normal && !is_long {
             let encoded = encode_answer(&*shared.encoder, &frame, lane, &mut self.answers);
             self.answers_made += encoded.map_err(our_fault)?;
+            shared.encoder.finished(id);
             return Ok(());
         }
         let mut chain = shared.chain();
         let count = encode_answer(&*shared.encoder, &frame, lane, &mut chain).map_err(our_fault)?;
+        shared.encoder.finished(id);
         let mut outbox = shared.lock();
         outbox.link_answers((lane, is_long), &mut chain, count);
         self.seen.look_at(&outbox);
