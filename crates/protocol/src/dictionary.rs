@@ -30,6 +30,11 @@ impl HandledTypes {
         self.bits.insert(index.position());
     }
 
+    /// This type is not handled.
+    pub fn remove(&mut self, index: MessageIndex) {
+        self.bits.remove(index.position());
+    }
+
     /// Whether there is a handler for whatever has no other: then the peer is told nothing, and
     /// refuses nothing on our behalf.
     #[must_use]

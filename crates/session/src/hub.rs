@@ -66,9 +66,23 @@ impl Hub {
     /// # Errors
     /// The table is full.
     pub fn open(self: &Arc<Self>, parts: SessionParts<'_>) -> Result<SessionRef, TableFull> {
+        self.open_with(parts, |_| {})
+    }
+
+    /// As [`open`](Self::open); `prepare` sees the session before anybody else does.
+    ///
+    /// # Errors
+    /// The table is full.
+    pub fn open_with(
+        self: &Arc<Self>,
+        parts: SessionParts<'_>,
+        prepare: impl FnOnce(&SessionRef),
+    ) -> Result<SessionRef, TableFull> {
         let session = self.table.insert(|id| {
             self.closes.open(id);
-            SessionRef::new(id, Arc::clone(self), parts)
+            let session = SessionRef::new(id, Arc::clone(self), parts);
+            prepare(&session);
+            session
         })?;
         let event = NewSession { id: session.id(), direction: session.direction() };
         self.publish(session.protocol(), event);

@@ -131,6 +131,8 @@ pub struct Signals {
     pub handlers: bool,
     /// Sealed bytes wait for the kernel.
     pub wire: bool,
+    /// Something lies on the driver's desk that this crate knows nothing of.
+    pub desk: bool,
 }
 
 /// How far the session is from its end, as far as new messages are concerned.
@@ -457,6 +459,7 @@ impl Outbox {
         self.signals.handlers |= signals.handlers;
         self.signals.wire |= signals.wire;
         self.signals.revoke |= signals.revoke;
+        self.signals.desk |= signals.desk;
     }
 
     /// Bytes of posts and requests that may leave: from some number on their sender writes them.

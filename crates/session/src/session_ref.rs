@@ -10,13 +10,13 @@ use std::task::Waker;
 use moorline_buffers::{BlockPool, SendBuffer};
 use moorline_protocol::limits::UNIT_MAX;
 use moorline_protocol::{
-    Body, CloseReason, Encoder, ErrorCode, Farewell, Frame, Kind, Lane, Message, MessageIndex,
-    MessageRegistry, Meta, Opened, PeerFacts, PeerLimits, Request, Settings,
+    Body, CloseReason, Encoder, ErrorCode, Farewell, Frame, HandledTypes, Kind, Lane, Message,
+    MessageIndex, MessageRegistry, Meta, Opened, PeerFacts, PeerLimits, Request, Settings,
 };
 
 use crate::call::Call;
 use crate::close::{CloseSubscription, SessionEnd};
-use crate::errors::SendError;
+use crate::errors::{SendError, our_fault};
 use crate::hub::Hub;
 use crate::id::SessionId;
 use crate::incoming::lane_for;
@@ -47,6 +47,7 @@ pub(crate) struct Shared {
     /// A body that is no longer goes out in one unit.
     pub(crate) unit_body_max: usize,
     pub(crate) context: Attached,
+    desk: Attached,
     pub(crate) hub: Arc<Hub>,
     pub(crate) flusher: OnceLock<Weak<dyn Flusher>>,
     /// Somebody waits until the kernel has what was queued. Written under the outbox's lock.
@@ -99,7 +100,7 @@ pub struct SessionParts<'a> {
     /// Blocks come from here.
     pub blocks: BlockPool,
     /// What this side handles now.
-    pub handled: moorline_protocol::HandledTypes,
+    pub handled: HandledTypes,
     /// Bytes to be queued at most.
     pub outbox_bytes: usize,
     /// Limits of this side.
@@ -131,6 +132,7 @@ impl SessionRef {
             block_max,
             unit_body_max,
             context: Attached::new(),
+            desk: Attached::new(),
             blocks: parts.blocks,
             hub,
             flusher: OnceLock::new(),
@@ -349,7 +351,42 @@ impl SessionRef {
         self.shared.context.get()?.downcast_ref()
     }
 
-    /// Asks the driver for something; for whoever runs the sessions of a process.
+    // ---- for whoever runs the sessions of a process ------------------------------------------
+
+    /// Keeps a value of the driver's with the session, as [`attach`](Self::attach) keeps one of the
+    /// application's. `Err` gives it back: there is one already.
+    ///
+    /// # Errors
+    /// Something was attached before.
+    pub fn attach_desk<T: Any + Send + Sync>(&self, value: T) -> Result<(), T> {
+        attach(&self.shared.desk, value)
+    }
+
+    /// What the driver has attached, if it is of this type.
+    #[must_use]
+    pub fn desk<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.shared.desk.get()?.downcast_ref()
+    }
+
+    /// The message types of this side.
+    #[must_use]
+    pub fn registry(&self) -> &MessageRegistry {
+        &self.shared.registry
+    }
+
+    /// Tells the peer what this side handles, if that has changed, ahead of whatever is sent from
+    /// now on.
+    //= docs/PROTOCOL.md#4
+    pub fn set_handled(&self, handled: HandledTypes) {
+        let _ = self.shared.append(|outbox| {
+            if let Err(error) = outbox.set_handled(handled) {
+                outbox.fail(our_fault(error));
+            }
+            Ok::<_, SendError>(())
+        });
+    }
+
+    /// Asks the driver for something.
     pub fn signal(&self, signals: Signals) {
         let _ = self.shared.append(|outbox| {
             outbox.signal(signals);

@@ -5,7 +5,7 @@ mod raw;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use moorline_protocol::{ErrorCode, Lane, Meta, StreamMessage};
 use serde::Serialize;
@@ -137,6 +137,12 @@ impl<Out: Serialize, In: DeserializeOwned> Stream<Out, In> {
         self.handle().context.get()?.downcast_ref()
     }
 
+    /// Keeps a value, of which there may be many, until both halves of the stream are dropped: what
+    /// is to end with it.
+    pub fn keep<T: Any + Send>(&self, value: T) {
+        self.handle().keep(value);
+    }
+
     fn handle(&self) -> &Handle {
         self.sender.handle()
     }
@@ -163,11 +169,17 @@ pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: u32,
     pub(crate) context: Attached,
+    kept: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl Handle {
     pub(crate) fn new(shared: Arc<Shared>, id: u32) -> Arc<Self> {
-        Arc::new(Self { shared, id, context: Attached::new() })
+        Arc::new(Self { shared, id, context: Attached::new(), kept: Mutex::default() })
+    }
+
+    pub(crate) fn keep<T: Any + Send>(&self, value: T) {
+        let value = Box::new(value);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(value);
     }
 
     pub(crate) fn reset(&self, code: ErrorCode, text: &str) {

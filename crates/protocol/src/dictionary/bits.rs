@@ -36,6 +36,15 @@ impl Bits {
         self.0[word] |= 1 << bit;
     }
 
+    pub(super) fn remove(&mut self, number: usize) {
+        if let Some(word) = self.0.get_mut(number / 64) {
+            *word &= !(1 << (number % 64));
+        }
+        while self.0.last() == Some(&0) {
+            self.0.pop();
+        }
+    }
+
     pub(super) fn contains(&self, number: usize) -> bool {
         self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
@@ -61,6 +70,13 @@ mod tests {
             for number in 0..800 {
                 prop_assert_eq!(bits.contains(number), numbers.contains(&number));
             }
+            let mut rest = bits;
+            for number in &numbers {
+                rest.remove(*number);
+                prop_assert!(!rest.contains(*number));
+                rest.remove(900);
+            }
+            prop_assert_eq!(rest, Bits::default(), "equal sets are equal values");
         }
     }
 }

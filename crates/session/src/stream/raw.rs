@@ -120,6 +120,11 @@ impl RawStream {
         self.handle.reset(code, text);
     }
 
+    /// As [`Stream::keep`](super::Stream::keep).
+    pub fn keep<T: std::any::Any + Send>(&self, value: T) {
+        self.handle.keep(value);
+    }
+
     /// The session it belongs to.
     #[must_use]
     pub fn session(&self) -> SessionRef {
