@@ -65,9 +65,9 @@ pub use moorline_protocol::{
     register_message, register_protocol,
 };
 pub use moorline_service::{
-    Acceptor, Address, ByteStream, Context, DrainReport, Error, FirstContact, Identity,
-    KeyFileError, KnownPeers, LeftBehind, Peers, Result, Service, ServiceBuilder, TopicOffer,
-    Unhandled, transport,
+    Acceptor, Address, Alarm, ByteStream, Context, DrainReport, Error, FirstContact, Identity,
+    KeyFileError, KnownPeers, LeftBehind, Owner, OwnerError, Peers, Result, Service,
+    ServiceBuilder, SessionHandlers, TopicOffer, Unhandled, transport,
 };
 pub use moorline_session::{
     AcceptFailed, BroadcastReport, Call, CallError, CloseSubscription, ConnectFailed, Direction,

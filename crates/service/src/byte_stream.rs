@@ -21,6 +21,11 @@ impl From<RawStream> for ByteStream {
 }
 
 impl ByteStream {
+    /// As [`Stream::keep`](moorline_session::Stream::keep).
+    pub fn keep<T: std::any::Any + Send>(&self, value: T) {
+        self.0.keep(value);
+    }
+
     /// The stream itself.
     #[must_use]
     pub fn into_inner(self) -> RawStream {

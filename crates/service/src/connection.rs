@@ -15,6 +15,7 @@ use crate::driver::Driver;
 use crate::ends::Ends;
 use crate::intake::Intake;
 use crate::opening;
+use crate::owner::{Desk, Workplace};
 use crate::service::Inner;
 use crate::transport::{Connection, Writer};
 use crate::writer::WireWriter;
@@ -80,7 +81,11 @@ impl Fresh {
             outbox_bytes: inner.outbox_bytes,
             settings: local.settings,
         };
-        let session = inner.hub.open(parts)?;
+        let desk = Arc::new(Desk::new(Arc::clone(&inner.handlers)));
+        let session = inner.hub.open_with(parts, |session| {
+            let vacant = session.attach_desk(Arc::clone(&desk)).is_ok();
+            assert!(vacant, "a new session has no desk");
+        })?;
         if self.direction == Direction::Accepted {
             inner.guests.enter(session.id(), session.peer().key, self.ip);
         }
@@ -90,11 +95,10 @@ impl Fresh {
         let flusher: Arc<dyn Flusher> = writer.clone();
         let weak: Weak<dyn Flusher> = Arc::downgrade(&flusher);
         core.set_flusher(weak);
-        let cx = Context::new(session.clone(), format);
+        let work = Workplace::new(desk, Context::of_owner(session.clone(), format));
         let unused = SendBuffer::new(&local.blocks);
-        let handlers = Arc::clone(&inner.handlers);
         let ends = Ends::new(Instant::now(), &session, &inner.patience);
-        let driver = Driver::new(self.intake, core, writer, handlers, cx, ends, unused);
+        let driver = Driver::new(self.intake, core, writer, work, ends, unused);
         let peer = &session.peer().key;
         let span = tracing::info_span!(
             "session",

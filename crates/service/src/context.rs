@@ -1,17 +1,32 @@
 //! What a handler knows beside its message.
 
+use std::any::Any;
 use std::time::{Duration, Instant};
 
 use moorline_protocol::{Format, Meta, PeerFacts, Request};
 use moorline_session::{Call, SessionRef};
 
+use crate::owner::Owner;
+use crate::state::State;
+
 /// The surroundings of one message.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Context {
     pub(crate) session: SessionRef,
     pub(crate) format: Format,
     pub(crate) due: Option<Instant>,
     pub(crate) said: Said,
+    /// Where the owner of the session calls with it.
+    state: Option<Box<State>>,
+}
+
+/// What a handler takes with it elsewhere is not the owner's any more.
+impl Clone for Context {
+    fn clone(&self) -> Self {
+        let Self { session, format, due, said, state: _ } = self;
+        let (session, said) = (session.clone(), said.clone());
+        Self { session, format: *format, due: *due, said, state: None }
+    }
 }
 
 /// What the sender said beside the body.
@@ -31,8 +46,8 @@ impl From<Meta> for Said {
 }
 
 impl Context {
-    pub(crate) fn new(session: SessionRef, format: Format) -> Self {
-        Self { session, format, due: None, said: Said::default() }
+    pub(crate) fn of_owner(session: SessionRef, format: Format) -> Self {
+        Self { session, format, due: None, said: Said::default(), state: Some(Box::default()) }
     }
 
     /// The session it came by; messages can be sent back on it. It may be kept for longer than the
@@ -47,6 +62,28 @@ impl Context {
     #[must_use]
     pub fn peer(&self) -> &PeerFacts {
         self.session.peer()
+    }
+
+    // ---- the owner of the session ------------------------------------------------------------
+
+    /// The owner of the session: it runs inline handlers, tasks and alarms one after the other, and
+    /// can be given more of them.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner::of(&self.session)
+    }
+
+    /// Works with the session's value of type `T`, made by `Default` the first time and dropped with
+    /// the session. Inline handlers, tasks and alarms of a session share it, and need no lock, since
+    /// only one of them runs at a time: `cx.with_state(|game: &mut Game| game.moves += 1)`.
+    ///
+    /// `None` where that is not so: in an async handler and a stream's, which run beside the others
+    /// (they ask by [`Owner::run`]), and within itself for the same type.
+    pub fn with_state<T: Any + Send + Default, R>(
+        &self,
+        work: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        self.state.as_ref()?.with(work)
     }
 
     // ---- time ------------------------------------------------------------------------------

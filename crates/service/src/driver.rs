@@ -21,13 +21,12 @@ use moorline_protocol::{CloseReason, ErrorCode, Farewell, Step};
 use moorline_session::{Core, EndPhase};
 use tokio::task::JoinSet;
 
-use crate::context::Context;
 use crate::dispatch::dispatch;
 use crate::ends::Ends;
-use crate::handlers::{HandlerTable, Handlers};
 use crate::intake::Intake;
 use crate::lifetime::Aged;
 use crate::limits::{EARLY_FLUSH_ANSWERS, IDLE_TICK, SLOW_READ, SLOW_READ_SAID_EVERY, TURNS_MAX};
+use crate::owner::Workplace;
 use crate::timer::Timer;
 use crate::writer::{WireWriter, Written};
 
@@ -36,10 +35,7 @@ pub(crate) struct Driver {
     intake: Intake,
     core: Core,
     writer: Arc<WireWriter>,
-    handlers: Arc<Handlers>,
-    table: Arc<HandlerTable>,
-    table_version: u64,
-    cx: Context,
+    work: Workplace,
     /// Handlers of the peer's streams: dropped with the driver, they are stopped.
     streams: Option<JoinSet<()>>,
     timer: Timer,
@@ -71,8 +67,7 @@ impl Driver {
         intake: Intake,
         core: Core,
         writer: Arc<WireWriter>,
-        handlers: Arc<Handlers>,
-        cx: Context,
+        work: Workplace,
         ends: Ends,
         unused: SendBuffer,
     ) -> Self {
@@ -81,10 +76,7 @@ impl Driver {
             intake,
             core,
             writer,
-            table_version: handlers.version(),
-            table: handlers.snapshot(),
-            handlers,
-            cx,
+            work,
             streams: None,
             timer: Timer::default(),
             unused,
@@ -153,7 +145,7 @@ impl Driver {
         Ok(())
     }
 
-    /// What others asked for, and whether handlers have changed.
+    /// What others asked for, and alarms.
     fn look_around(&mut self, now: Instant) -> Result<(), CloseReason> {
         let signals = self.core.take_signals();
         if signals.revoke {
@@ -173,13 +165,8 @@ impl Driver {
             self.ends.draining = true;
             self.core.drain()?;
         }
-        let version = self.handlers.version();
-        if version != self.table_version {
-            self.table_version = version;
-            self.table = self.handlers.snapshot();
-            self.core.set_handled(self.table.handled.clone())?;
-        }
-        Ok(())
+        self.work.ring(now);
+        self.work.look(&mut self.core)
     }
 
     /// Says goodbye before everything that is queued.
@@ -200,9 +187,10 @@ impl Driver {
         let (buffer, protocol) = self.intake.parts();
         while let Step::Frame(frame, cost) = Intake::next(buffer, protocol, now, &mut self.unused)?
         {
+            self.work.look(&mut self.core)?;
             let delivery = self.core.handle_frame(now, frame, cost)?;
-            let Self { core, table, cx, streams, .. } = self;
-            dispatch(core, table, cx, streams, now, delivery)?;
+            let Self { core, work, streams, .. } = self;
+            dispatch(core, &work.table, &mut work.cx, streams, now, delivery)?;
             if self.core.answers_len() >= EARLY_FLUSH_ANSWERS {
                 self.core.end_turn();
                 self.writer.pump()?;
@@ -294,6 +282,7 @@ impl Driver {
             self.core.deadline(),
             self.intake.protocol.deadline(),
             self.ends.deadline(),
+            self.work.alarm_at(),
             idle_tick,
         ];
         let deadline = deadlines.into_iter().flatten().min();
@@ -312,6 +301,7 @@ impl Driver {
             self.core.park();
             self.writer.park();
             self.timer.park();
+            self.work.park();
             self.streams.take_if(|streams| {
                 while streams.try_join_next().is_some() {}
                 streams.is_empty()
@@ -340,6 +330,7 @@ impl Driver {
             // The farewell must be sealed before the session ends and takes back what is queued.
             lingers = seal_rest(&self.writer).await.is_ok() && self.writer.pump().is_ok();
         }
+        self.work.close();
         self.core.end(&reason);
         if lingers {
             let rest = linger(&mut self.intake, &self.writer, self.ends.shut_down);

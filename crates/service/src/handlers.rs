@@ -1,5 +1,7 @@
 //! Which handler takes which message.
 
+mod own;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +12,9 @@ use moorline_protocol::{HandledTypes, Kind, MessageIndex};
 use crate::context::Context;
 use crate::handler::{PostHandler, RequestHandler};
 use crate::stream_handler::{RawHandler, StreamHandler};
+
+pub(crate) use self::own::OwnHandlers;
+pub use self::own::SessionHandlers;
 
 /// A message that no other handler takes.
 #[derive(Debug)]
@@ -57,6 +62,11 @@ impl HandlerTable {
 
     pub(crate) fn stream(&self, kind: Kind) -> Option<&Arc<dyn StreamHandler>> {
         entry(&self.streams, kind)
+    }
+
+    fn takes(&self, index: MessageIndex) -> bool {
+        let kind = Kind::Known(index);
+        self.post(kind).is_some() || self.request(kind).is_some() || self.stream(kind).is_some()
     }
 
     pub(crate) fn raw(&self, name: &str) -> Option<&Arc<dyn RawHandler>> {
@@ -138,13 +148,18 @@ impl Handlers {
 }
 
 fn put<T>(entries: &mut Vec<Option<T>>, index: MessageIndex, handler: T) -> bool {
+    let place = place_of(entries, index);
+    let vacant = place.is_none();
+    if vacant {
+        *place = Some(handler);
+    }
+    vacant
+}
+
+fn place_of<T>(entries: &mut Vec<Option<T>>, index: MessageIndex) -> &mut Option<T> {
     let position = index.position();
     if entries.len() <= position {
         entries.resize_with(position + 1, || None);
     }
-    let vacant = entries[position].is_none();
-    if vacant {
-        entries[position] = Some(handler);
-    }
-    vacant
+    &mut entries[position]
 }

@@ -46,6 +46,10 @@
 //!   it (`writer.rs`): otherwise both sides of a busy connection take turns.
 //! * Handlers are called inline with the body still in the receive buffer. An async handler is
 //!   polled once in a box that goes round; only if it waits does it become a task.
+//! * Handlers of one session alone are laid over a copy of the service's: whoever has none pays one
+//!   comparison a frame, and dispatch is the same for all.
+//! * A session has one timer however many alarms: they stand in a sorted list, and a driver sleeps until
+//!   the first.
 //! * Reading never waits for writing: what a peer does not read is bounded by limits that refuse
 //!   its next request, not by not listening to it.
 //! * Nothing of an idle session is kept but its state machines: no buffer, no block, no timer.
@@ -74,6 +78,7 @@ mod known_peers;
 mod lifetime;
 pub mod limits;
 mod opening;
+mod owner;
 mod peers;
 mod provider;
 mod refusals;
@@ -82,6 +87,7 @@ mod revocation;
 pub mod schema;
 mod service;
 mod spare;
+mod state;
 mod stream_handler;
 mod tasks;
 mod timer;
@@ -96,11 +102,12 @@ pub use byte_stream::ByteStream;
 pub use context::Context;
 pub use drain::{DrainReport, LeftBehind};
 pub use error::{Error, KeyFileError, Result};
-pub use handlers::Unhandled;
+pub use handlers::{SessionHandlers, Unhandled};
 pub use keys::Identity;
 pub use known_peers::{FirstContact, KnownPeers};
 #[doc(hidden)]
 pub use moorline_protocol::inventory;
+pub use owner::{Alarm, Owner, OwnerError};
 pub use peers::Peers;
 #[doc(hidden)]
 pub use provider::ProviderOffer;

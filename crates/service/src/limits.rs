@@ -64,3 +64,17 @@ pub const PEERS_LOOK: Duration = Duration::from_millis(250);
 
 /// How often the pools are asked to give back what they have not needed for a while.
 pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Tasks that wait for the owner of one session: what a busy one runs in a few milliseconds. A queue
+/// that is longer only hides that it does not keep up.
+pub const OWNER_TASKS_MAX: usize = 4_096;
+
+/// Alarms of one session: one for each request that may be running, about 1 MiB of memory.
+pub const ALARMS_MAX: usize = 4_096;
+
+/// One tick of the runtime's timer wheel: an alarm rings up to so much late, and never early; nor does
+/// it ring more often.
+pub const ALARM_TICK: Duration = Duration::from_millis(1);
+
+/// Longest time of an alarm; a longer one counts as this.
+pub const ALARM_TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
