@@ -4,10 +4,12 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use moorline_protocol::{CloseReason, Ending, ProtocolFactory};
 use moorline_session::{AcceptFailed, Direction};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::address::Address;
@@ -19,14 +21,15 @@ use crate::opening::silence;
 use crate::refusals::Refusals;
 use crate::revocation::follow;
 use crate::service::Inner;
+use crate::shards::{Place, run_on};
 use crate::spare::Spare;
-use crate::transport::{Connection, Listener, Transport};
+use crate::transport::{Connection, Incoming, Listener, Transport};
 
 /// A listener at work. Dropping it changes nothing; [`close`](Self::close) ends it.
 #[derive(Debug)]
 pub struct Acceptor {
     url: Address,
-    task: AbortHandle,
+    tasks: Vec<AbortHandle>,
 }
 
 impl Acceptor {
@@ -39,7 +42,7 @@ impl Acceptor {
 
     /// Stops listening. Sessions that came in stay open.
     pub fn close(&self) {
-        self.task.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -51,10 +54,22 @@ pub(crate) async fn listen(
 ) -> Result<Acceptor> {
     check(&inner, &*factory)?;
     let url = address.to_string();
-    let listener = transport
-        .listen(address.without_key())
-        .await
-        .map_err(|error| Error::Listen { url, error })?;
+    let refused = |error| Error::Listen { url: url.clone(), error };
+    let shared = transport.shares_addresses() && inner.shards.len() > 0;
+    let mut listeners = Vec::new();
+    let mut place = address.without_key();
+    for number in 0..if shared { inner.shards.len() } else { 1 } {
+        let listening = transport.listen(place.clone());
+        let listener = match inner.shards.place(number).filter(|_| shared) {
+            None => listening.await,
+            // It is to be woken where it is looked at.
+            Some(shard) => run_on(&shard.handle, listening).await.map_err(io::Error::other)?,
+        }
+        .map_err(refused)?;
+        place = listener.address();
+        listeners.push(listener);
+    }
+    let listener = &listeners[0];
     let key = inner.local.identity.as_ref().filter(|_| factory.authenticates());
     let url = match key {
         Some(identity) => listener.address().with_key(identity.public()),
@@ -71,9 +86,19 @@ pub(crate) async fn listen(
     if !this.followed.swap(true, Ordering::AcqRel) {
         this.openers.spawn(follow(Arc::clone(&this)));
     }
-    let task = this.openers.spawn(accept_all(Loop { inner, listener, factory, start }));
-    // A shutdown that began meanwhile stops this loop, too.
-    if this.is_stopped() { Err(Error::ShutDown) } else { Ok(Acceptor { url, task }) }
+    let mut tasks = Vec::new();
+    for (number, listener) in listeners.into_iter().enumerate() {
+        let (inner, factory) = (Arc::clone(&inner), Arc::clone(&factory));
+        let shard = shared.then_some(number);
+        let place = shard.and_then(|number| this.shards.place(number));
+        let accepting = accept_all(Loop { inner, listener, factory, start, shard });
+        tasks.push(match place {
+            Some(place) => this.openers.spawn_on(&place.handle, accepting),
+            None => this.openers.spawn(accepting),
+        });
+    }
+    // A shutdown that began meanwhile stops these loops, too.
+    if this.is_stopped() { Err(Error::ShutDown) } else { Ok(Acceptor { url, tasks }) }
 }
 
 /// What can be known to be wrong before anybody comes is said now.
@@ -92,6 +117,8 @@ struct Loop {
     listener: Box<dyn Listener>,
     factory: Arc<dyn ProtocolFactory>,
     start: Instant,
+    /// The shard it runs on, where each has a listener of its own.
+    shard: Option<usize>,
 }
 
 async fn accept_all(mut this: Loop) {
@@ -99,10 +126,10 @@ async fn accept_all(mut this: Loop) {
     let mut pause = ACCEPT_PAUSE_MIN;
     let refusals = Arc::new(Refusals::default());
     loop {
-        match poll_fn(|cx| this.listener.poll_accept(cx)).await {
-            Ok(connection) => {
+        match poll_fn(|cx| this.poll_accept(cx)).await {
+            Ok(incoming) => {
                 pause = ACCEPT_PAUSE_MIN;
-                this.welcome(connection, &refusals);
+                this.welcome(incoming, &refusals);
             }
             Err(error) if out_of_descriptors(&error) => {
                 tracing::error!(%error, ?pause, "out of descriptors: a connection is turned away");
@@ -123,7 +150,15 @@ async fn accept_all(mut this: Loop) {
 }
 
 impl Loop {
-    fn welcome(&self, connection: Connection, refusals: &Arc<Refusals>) {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
+        if self.inner.shards.len() > 0 && self.shard.is_none() {
+            return self.listener.poll_accept_loose(cx);
+        }
+        let accepted = self.listener.poll_accept(cx);
+        accepted.map_ok(|here| Incoming::new(here.peer.clone(), here.ip, move || Ok(here)))
+    }
+
+    fn welcome(&self, connection: Incoming, refusals: &Arc<Refusals>) {
         let inner = Arc::clone(&self.inner);
         let pass = match inner.doorway.enter(connection.ip) {
             Ok(pass) => pass,
@@ -141,22 +176,40 @@ impl Loop {
         let factory = Arc::clone(&self.factory);
         let (start, refusals) = (self.start, Arc::clone(refusals));
         let openers = Arc::clone(&inner.openers);
-        openers
-            .spawn(async move { admit(inner, factory, connection, pass, start, &refusals).await });
+        let place = match self.shard {
+            Some(number) => inner.shards.place(number),
+            None => inner.shards.least(),
+        };
+        let shard = place.as_ref().map_or_else(Handle::current, |place| place.handle.clone());
+        let stranger = Stranger { connection, pass, place };
+        openers.spawn_on(&shard, async move {
+            admit(inner, factory, stranger, start, &refusals).await;
+        });
     }
+}
+
+/// Somebody at the door, and where there is room for it.
+struct Stranger {
+    connection: Incoming,
+    pass: Pass,
+    place: Option<Place>,
 }
 
 /// The handshake of one stranger.
 async fn admit(
     inner: Arc<Inner>,
     factory: Arc<dyn ProtocolFactory>,
-    connection: Connection,
-    pass: Pass,
+    stranger: Stranger,
     start: Instant,
     refusals: &Refusals,
 ) {
     let name = factory.name();
+    let Stranger { connection, pass, place } = stranger;
     let peer = connection.peer.clone();
+    let connection = match connection.settle() {
+        Ok(connection) => connection,
+        Err(error) => return refusals.say(&inner, name, &peer, "io", &error.to_string()),
+    };
     let door = Box::new(AtTheDoor { peers: inner.peers.clone(), ip: connection.ip });
     let handled = inner.handlers.snapshot().handled.clone();
     let protocol = match factory.responder(Arc::clone(&inner.local), handled.clone(), door) {
@@ -169,7 +222,7 @@ async fn admit(
     match fresh.open(&inner).await {
         Ok(opened) => {
             drop(pass);
-            if let Err(full) = fresh.start(&inner, *opened) {
+            if let Err(full) = fresh.start(&inner, *opened, place) {
                 refusals.say(&inner, name, &peer, "sessions_max", &full.to_string());
             }
         }

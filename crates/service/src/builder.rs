@@ -18,6 +18,7 @@ use crate::peers::Peers;
 use crate::provider;
 use crate::required::{Required, Wanted, wanted};
 use crate::service::{Parts, Patience, Service};
+use crate::shards::Shards;
 use crate::transport::{Transport, TransportRegistry};
 
 /// Collects what a [`Service`] needs. Everything has a default; the one for peers is nobody.
@@ -39,6 +40,8 @@ pub struct ServiceBuilder {
     flush: Flush,
     sessions_max: usize,
     patience: Patience,
+    shards: usize,
+    busy_poll: Option<Duration>,
 }
 
 impl Default for ServiceBuilder {
@@ -60,6 +63,8 @@ impl Default for ServiceBuilder {
             flush: Flush::default(),
             sessions_max: moorline_session::limits::SESSIONS_MAX_DEFAULT,
             patience: Patience::default(),
+            shards: 0,
+            busy_poll: None,
         }
     }
 }
@@ -200,6 +205,22 @@ impl ServiceBuilder {
         self
     }
 
+    /// Threads of the service's own, each with a runtime of one thread: a session lives on one of them
+    /// with its handlers, where the fewest are. As many as there are cores to spare is what serves the
+    /// most. Default 0: everything runs in the runtime of whoever calls.
+    pub fn shards(mut self, threads: usize) -> Self {
+        self.shards = threads;
+        self
+    }
+
+    /// A session that was just busy looks at its socket without pause for so long before it sleeps, so
+    /// that what comes within that time need not wake a core first. For peers that have a core each:
+    /// where both ends share one, each waits for the other to stop looking. Default `None`.
+    pub fn busy_poll(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.busy_poll = time.into();
+        self
+    }
+
     /// Message types of this service instead of all that the process has registered.
     pub fn registry(mut self, registry: MessageRegistry) -> Self {
         self.registry = Some(registry);
@@ -262,6 +283,10 @@ impl ServiceBuilder {
             pending: PendingHandshakes::default(),
             agent: self.agent,
         };
+        if self.shards > limits::SHARDS_MAX {
+            let text = format!("{} shards, the limit is {}", self.shards, limits::SHARDS_MAX);
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text).into());
+        }
         let hub = Hub::new(self.sessions_max, self.settings.timeout);
         hub.set_flush_default(self.flush);
         hub.set_key_source(move |key| provider.rng.fill(key).is_ok());
@@ -275,6 +300,8 @@ impl ServiceBuilder {
             hub,
             outbox_bytes: self.outbox_bytes,
             patience: self.patience,
+            shards: Shards::start(self.shards)?,
+            busy_poll: self.busy_poll,
         }))
     }
 }

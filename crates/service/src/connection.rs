@@ -17,6 +17,7 @@ use crate::intake::Intake;
 use crate::opening;
 use crate::owner::{Desk, Workplace};
 use crate::service::Inner;
+use crate::shards::Place;
 use crate::transport::{Connection, Writer};
 use crate::writer::WireWriter;
 
@@ -67,7 +68,12 @@ impl Fresh {
     }
 
     /// Makes a session of it, which its own task drives from now on.
-    pub(crate) fn start(self, inner: &Arc<Inner>, opened: Opened) -> Result<SessionRef, TableFull> {
+    pub(crate) fn start(
+        self,
+        inner: &Arc<Inner>,
+        opened: Opened,
+        place: Option<Place>,
+    ) -> Result<SessionRef, TableFull> {
         let local = &inner.local;
         let format = opened.encoder.format();
         let parts = SessionParts {
@@ -98,7 +104,8 @@ impl Fresh {
         let work = Workplace::new(desk, Context::of_owner(session.clone(), format));
         let unused = SendBuffer::new(&local.blocks);
         let ends = Ends::new(Instant::now(), &session, &inner.patience);
-        let driver = Driver::new(self.intake, core, writer, work, ends, unused);
+        let driver = Driver::new(self.intake, core, writer, work, ends, unused)
+            .busy_polling(inner.busy_poll);
         let peer = &session.peer().key;
         let span = tracing::info_span!(
             "session",
@@ -106,7 +113,8 @@ impl Fresh {
             peer = peer.as_ref().map(tracing::field::display),
             protocol = session.protocol(),
         );
-        inner.drivers.spawn(drive(driver, Arc::clone(inner), session.clone()).instrument(span));
+        let drive = drive(driver, Arc::clone(inner), session.clone(), place);
+        inner.drivers.spawn(drive.instrument(span));
         // A shutdown that began meanwhile may have looked at the sessions before this one was there.
         if inner.is_stopped() {
             session.signal(moorline_session::Signals { drain: true, ..Default::default() });
@@ -115,7 +123,8 @@ impl Fresh {
     }
 }
 
-async fn drive(driver: Driver, inner: Arc<Inner>, session: SessionRef) {
+/// Where it runs it is counted as load until its end.
+async fn drive(driver: Driver, inner: Arc<Inner>, session: SessionRef, _place: Option<Place>) {
     tracing::info!(address = session.address(), suite = session.peer().suite, "session opened");
     let (reason, ends) = driver.run().await;
     inner.guests.leave(session.id());

@@ -12,6 +12,7 @@ use crate::connection::Fresh;
 use crate::error::{Error, Result};
 use crate::known_peers::{FirstContact, KnownPeers, Learn};
 use crate::service::Inner;
+use crate::shards::Place;
 use crate::transport::{Connection, Transport};
 
 pub(crate) async fn connect(
@@ -19,9 +20,10 @@ pub(crate) async fn connect(
     address: Address,
     transport: Arc<dyn Transport>,
     factory: Arc<dyn ProtocolFactory>,
+    place: Option<Place>,
 ) -> Result<SessionRef> {
     let dial = Dial { inner: &inner, address, transport: &*transport, factory: &*factory };
-    let result = dial.connect().await;
+    let result = dial.connect(place).await;
     if let Err(error) = &result {
         let reason = error.to_string().into();
         let address = dial.address.to_string().into();
@@ -39,26 +41,26 @@ struct Dial<'a> {
 }
 
 impl Dial<'_> {
-    async fn connect(&self) -> Result<SessionRef> {
+    async fn connect(&self, place: Option<Place>) -> Result<SessionRef> {
         match &self.inner.known_peers {
             Some(known) if self.address.key.is_none() && self.factory.authenticates() => {
-                self.connect_known(known).await
+                self.connect_known(known, place).await
             }
-            _ => self.connect_once(self.address.key.into()).await,
+            _ => self.connect_once(self.address.key.into(), place).await,
         }
     }
 
     /// The address has no key: the one that was trusted before counts, or one that is trusted now.
-    async fn connect_known(&self, known: &KnownPeers) -> Result<SessionRef> {
+    async fn connect_known(&self, known: &KnownPeers, place: Option<Place>) -> Result<SessionRef> {
         let Some(key) = known.find(&self.address)? else {
             let key = self.learn().await?;
             let contact = FirstContact { address: self.address.clone(), key };
             if !known.trust(contact).await? {
                 return Err(Error::NotTrusted { url: self.address.to_string(), key });
             }
-            return self.connect_once(Remote::Pinned(key)).await;
+            return self.connect_once(Remote::Pinned(key), place).await;
         };
-        let result = self.connect_once(Remote::Pinned(key)).await;
+        let result = self.connect_once(Remote::Pinned(key), place).await;
         if let Err(Error::Handshake { .. }) = &result
             && let Ok(now) = self.learn().await
             && now != key
@@ -80,7 +82,7 @@ impl Dial<'_> {
         }
     }
 
-    async fn connect_once(&self, remote: Remote) -> Result<SessionRef> {
+    async fn connect_once(&self, remote: Remote, place: Option<Place>) -> Result<SessionRef> {
         let inner = self.inner;
         let mut fresh = self.fresh(remote).await?;
         let refused = |reason| Error::Handshake { url: self.address.to_string(), reason };
@@ -88,7 +90,7 @@ impl Dial<'_> {
         if inner.is_stopped() {
             return Err(Error::ShutDown);
         }
-        fresh.start(inner, *opened).map_err(|full| Error::Connect {
+        fresh.start(inner, *opened, place).map_err(|full| Error::Connect {
             url: self.address.to_string(),
             error: io::Error::other(full),
         })

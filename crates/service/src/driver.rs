@@ -10,10 +10,10 @@
 //! whole blocks by lane, seals each in place, and writes them with one system call; the blocks
 //! return to their pool.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use moorline_buffers::SendBuffer;
 use moorline_protocol::limits::KEY_AGE_MAX;
@@ -50,6 +50,8 @@ pub(crate) struct Driver {
     key_from: Instant,
     slowness_said_at: Option<Instant>,
     busy_at: Option<Instant>,
+    /// How long it looks at its socket without pause once it was busy.
+    busy_poll: Option<Duration>,
     parked: bool,
 }
 
@@ -89,8 +91,13 @@ impl Driver {
             key_from: Instant::now(),
             slowness_said_at: None,
             busy_at: None,
+            busy_poll: None,
             parked: false,
         }
+    }
+
+    pub(crate) fn busy_polling(self, time: Option<Duration>) -> Self {
+        Self { busy_poll: time, ..self }
     }
 
     /// Until the connection is over. Returns why, and what had not been done by then.
@@ -181,7 +188,11 @@ impl Driver {
         if !std::mem::take(&mut self.left_over) {
             match self.intake.poll_read(cx) {
                 Poll::Ready(read) => read?,
-                Poll::Pending => return Ok(false),
+                Poll::Pending if !self.is_polling(now) => return Ok(false),
+                Poll::Pending => match self.intake.try_read() {
+                    Poll::Ready(read) => read?,
+                    Poll::Pending => return Ok(false),
+                },
             }
         }
         let (buffer, protocol) = self.intake.parts();
@@ -198,6 +209,12 @@ impl Driver {
         }
         self.report_slowness(now);
         Ok(true)
+    }
+
+    /// Whether it was busy so short a time ago that it does not sleep yet.
+    fn is_polling(&self, now: Instant) -> bool {
+        let passed = self.busy_at.map(|busy| now.duration_since(busy));
+        passed.zip(self.busy_poll).is_some_and(|(passed, time)| passed < time)
     }
 
     fn report_slowness(&mut self, read_at: Instant) {
@@ -271,7 +288,15 @@ impl Driver {
             self.busy_at = Some(now);
             self.parked = false;
         }
-        if ready || self.poll_times(cx, now)? { Ok(Turn::More) } else { Ok(Turn::Waiting) }
+        if ready || self.poll_times(cx, now)? {
+            return Ok(Turn::More);
+        }
+        if self.is_polling(now) {
+            // Others have their turn, also what a runtime's `block_on` runs, and then it looks again: a
+            // waker that is called at once would keep a runtime of one thread to itself.
+            let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+        }
+        Ok(Turn::Waiting)
     }
 
     /// Deadlines of calls and handlers, of closing, and the idle tick.

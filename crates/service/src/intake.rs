@@ -1,6 +1,7 @@
 //! The receiving half of a connection: reads into a pooled buffer that it holds only while there is
 //! something in it.
 
+use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -30,15 +31,8 @@ impl Intake {
 
     /// Reads once. An end of the bytes is an error that says what it means here.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
-        let capacity = self.protocol.read_capacity();
-        let buffer = match &mut self.buffer {
-            Some(buffer) => {
-                make_room(buffer, capacity)?;
-                buffer
-            }
-            vacant => vacant.insert(self.pool.acquire(capacity)?),
-        };
-        let read = match self.reader.poll_read(cx, buffer.spare_mut()) {
+        let (reader, buffer) = self.ready_to_read()?;
+        let read = match reader.poll_read(cx, buffer.spare_mut()) {
             Poll::Ready(read) => read,
             Poll::Pending => {
                 if buffer.is_empty() {
@@ -47,14 +41,41 @@ impl Intake {
                 return Poll::Pending;
             }
         };
-        match read {
-            Ok(0) => Poll::Ready(Err(self.protocol.handle_eof())),
-            Ok(count) => {
+        self.take_in(read)
+    }
+
+    /// As [`poll_read`](Self::poll_read), where that has just found nothing, without asking the runtime.
+    pub(crate) fn try_read(&mut self) -> Poll<Result<(), CloseReason>> {
+        let (reader, buffer) = self.ready_to_read()?;
+        match reader.try_read(buffer.spare_mut()) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Poll::Pending,
+            read => self.take_in(read),
+        }
+    }
+
+    fn ready_to_read(&mut self) -> Result<(&mut dyn Reader, &mut RecvBuffer), CloseReason> {
+        let Self { reader, protocol, buffer, pool } = self;
+        let capacity = protocol.read_capacity();
+        let buffer = match buffer {
+            Some(buffer) => {
+                make_room(buffer, capacity)?;
+                buffer
+            }
+            vacant => vacant.insert(pool.acquire(capacity)?),
+        };
+        Ok((&mut **reader, buffer))
+    }
+
+    fn take_in(&mut self, read: io::Result<usize>) -> Poll<Result<(), CloseReason>> {
+        match (read, &mut self.buffer) {
+            (Ok(0), _) => Poll::Ready(Err(self.protocol.handle_eof())),
+            (Ok(count), Some(buffer)) => {
                 buffer.commit(count);
                 Poll::Ready(Ok(()))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(CloseReason::Io(error.kind()))),
+            (Err(error), _) if error.kind() == io::ErrorKind::Interrupted => Poll::Ready(Ok(())),
+            (Err(error), _) => Poll::Ready(Err(CloseReason::Io(error.kind()))),
+            (Ok(_), None) => unreachable!("it was read into a buffer"),
         }
     }
 

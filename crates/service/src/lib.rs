@@ -86,6 +86,7 @@ mod required;
 mod revocation;
 pub mod schema;
 mod service;
+mod shards;
 mod spare;
 mod state;
 mod stream_handler;

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// Tasks that a shard runs until it looks at its sockets again: large batches cost little each, and
+/// the longest of them takes a few hundred microseconds.
+pub const SHARD_EVENT_INTERVAL: u32 = 255;
+
+/// Threads a service may have of its own: more than any machine has cores.
+pub const SHARDS_MAX: usize = 1_024;
+
 /// Handshakes of a service at once: each costs a few hundred microseconds of cryptography and one
 /// 2 KiB buffer, so the rest of a second's worth waits in the listen queue.
 pub const HANDSHAKES_MAX: usize = 512;

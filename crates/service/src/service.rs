@@ -34,6 +34,7 @@ use crate::limits::CUT_WAIT;
 use crate::peers::Peers;
 use crate::required::Required;
 use crate::revocation::Guests;
+use crate::shards::{Shards, run_on};
 use crate::stream_handler::{HandleRaw, HandleStream, StreamHandler};
 use crate::tasks::Tasks;
 use crate::transport::{Transport, TransportRegistry};
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) doorway: Arc<Doorway>,
     pub(crate) outbox_bytes: usize,
     pub(crate) patience: Patience,
+    pub(crate) shards: Shards,
+    pub(crate) busy_poll: Option<Duration>,
     /// Tasks that are ended at once: accept loops and handshakes.
     pub(crate) openers: Arc<Tasks>,
     /// Tasks that are drained: drivers of open sessions.
@@ -103,6 +106,8 @@ pub(crate) struct Parts {
     pub(crate) hub: Arc<Hub>,
     pub(crate) outbox_bytes: usize,
     pub(crate) patience: Patience,
+    pub(crate) shards: Shards,
+    pub(crate) busy_poll: Option<Duration>,
 }
 
 impl Service {
@@ -113,7 +118,7 @@ impl Service {
 
     pub(crate) fn assemble(parts: Parts) -> Self {
         let Parts { local, required, protocols, transports, peers, known_peers, hub, .. } = parts;
-        let Parts { outbox_bytes, patience, .. } = parts;
+        let Parts { outbox_bytes, patience, shards, busy_poll, .. } = parts;
         let inner = Inner {
             local: Arc::new(local),
             required,
@@ -129,6 +134,8 @@ impl Service {
             doorway: Arc::default(),
             outbox_bytes,
             patience,
+            shards,
+            busy_poll,
             openers: Arc::default(),
             drivers: Arc::default(),
             left_behind: Mutex::default(),
@@ -295,7 +302,14 @@ impl Service {
     pub async fn connect(&self, url: &str, protocol: &str) -> Result<SessionRef> {
         let (address, transport, factory) = self.prepare(url, protocol)?;
         self.keep_house();
-        connector::connect(Arc::clone(&self.inner), address, transport, factory).await
+        let inner = Arc::clone(&self.inner);
+        let place = inner.shards.least();
+        let handle = place.as_ref().map(|place| place.handle.clone());
+        let dialing = connector::connect(inner, address, transport, factory, place);
+        match handle {
+            None => dialing.await,
+            Some(shard) => run_on(&shard, dialing).await.unwrap_or(Err(Error::ShutDown)),
+        }
     }
 
     fn keep_house(&self) {
@@ -375,6 +389,12 @@ impl Service {
     #[must_use]
     pub fn public_key(&self) -> Option<PublicKey> {
         self.inner.local.identity.as_ref().map(|identity| identity.public())
+    }
+
+    /// Sessions and handshakes on each of its own threads; empty where it has none.
+    #[must_use]
+    pub fn shard_loads(&self) -> Vec<usize> {
+        self.inner.shards.loads()
     }
 
     /// What the pools of this service have done and hold: receive buffers first, then send blocks.

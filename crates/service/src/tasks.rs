@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -29,12 +30,22 @@ impl Tasks {
         self: &Arc<Self>,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> AbortHandle {
+        self.spawn_on(&Handle::current(), work)
+    }
+
+    /// The same on another runtime.
+    pub(crate) fn spawn_on(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         let number = live.next;
         live.next += 1;
         let guard = Guard { tasks: Arc::clone(self), number };
         // The lock is held until the handle is in: the task cannot take it out before.
-        let handle = tokio::spawn(Counted { work: Box::pin(work), _guard: guard }).abort_handle();
+        let work = Counted { work: Box::pin(work), _guard: guard };
+        let handle = runtime.spawn(work).abort_handle();
         live.handles.insert(number, handle.clone());
         if live.stopped {
             handle.abort();

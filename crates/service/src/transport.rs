@@ -24,6 +24,17 @@ pub mod uds;
 pub trait Reader: Send {
     /// Reads into `buffer`, which is not empty; 0 means that the peer sends no more.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Reads what is there, without asking the runtime whether something is: for
+    /// [`busy_poll`](crate::ServiceBuilder::busy_poll), between a [`poll_read`](Self::poll_read) that
+    /// found nothing and the next one. Transports that cannot do that find nothing here.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where nothing is there; otherwise as the operating system says.
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let _ = buffer;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }
 
 /// The sending half of a connection. Its calls never wait.
@@ -54,10 +65,51 @@ pub struct Connection {
     pub ip: Option<IpAddr>,
 }
 
+/// A connection that has come in, and that has not been tied to a runtime where its transport can do
+/// without.
+pub struct Incoming {
+    /// As [`Connection::peer`].
+    pub peer: Box<str>,
+    /// As [`Connection::ip`].
+    pub ip: Option<IpAddr>,
+    settle: Settle,
+}
+
+type Settle = Box<dyn FnOnce() -> io::Result<Connection> + Send>;
+
+impl Incoming {
+    /// `settle` is called on the runtime that the connection is to live on.
+    pub fn new(
+        peer: Box<str>,
+        ip: Option<IpAddr>,
+        settle: impl FnOnce() -> io::Result<Connection> + Send + 'static,
+    ) -> Self {
+        Self { peer, ip, settle: Box::new(settle) }
+    }
+
+    /// Ties it to the runtime of the caller.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn settle(self) -> io::Result<Connection> {
+        (self.settle)()
+    }
+}
+
 /// Where connections come in.
 pub trait Listener: Send {
     /// The next connection. Cancel safe: none is lost if the future is dropped.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>>;
+
+    /// As [`poll_accept`](Self::poll_accept), for a service with
+    /// [`shards`](crate::ServiceBuilder::shards): the connection will live on another runtime. Unless a
+    /// transport says how, it stays tied to this one, and works from afar.
+    fn poll_accept_loose(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
+        let accepted = self.poll_accept(cx);
+        accepted.map_ok(|connection| {
+            Incoming::new(connection.peer.clone(), connection.ip, move || Ok(connection))
+        })
+    }
 
     /// The address as it is: a port left to the system is the real one.
     fn address(&self) -> Address;
@@ -73,6 +125,12 @@ pub trait Transport: Send + Sync {
 
     /// Starts listening.
     fn listen(&self, address: Address) -> Pending<Box<dyn Listener>>;
+
+    /// Whether several listeners may be at one address and share what comes in: then a service with
+    /// [`shards`](crate::ServiceBuilder::shards) has one for each.
+    fn shares_addresses(&self) -> bool {
+        false
+    }
 
     /// Dials.
     fn connect(&self, address: Address) -> Pending<Connection>;

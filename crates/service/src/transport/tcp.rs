@@ -1,7 +1,7 @@
 //! `tcp://host:port`.
 
-use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::io::{self, IoSlice, Read as _};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
-use super::{Connection, Listener, Pending, Reader, Transport, Writer};
+use super::{Connection, Incoming, Listener, Pending, Reader, Transport, Writer};
 use crate::address::Address;
 
 /// TCP, and the options of its sockets.
@@ -29,11 +29,16 @@ pub struct Tcp {
     /// waits below cannot. Nothing is set where it is `None`, nor on systems other than Linux and
     /// Android.
     pub unsent_bytes_max: Option<u32>,
+    /// Several listeners may be at one address, and the system spreads what comes in over them
+    /// (`SO_REUSEPORT`); off unless set. A service with shards then listens once for each of them, and
+    /// no connection moves from one thread to another; without, each one goes where the fewest are.
+    /// Any process of the same user may listen there as well. Unix only.
+    pub reuse_port: bool,
 }
 
 impl Default for Tcp {
     fn default() -> Self {
-        Self { backlog: 1024, no_delay: true, unsent_bytes_max: Some(64 * 1024) }
+        Self { backlog: 1024, no_delay: true, unsent_bytes_max: Some(64 * 1024), reuse_port: false }
     }
 }
 
@@ -48,6 +53,10 @@ impl Transport for Tcp {
         Box::pin(async move {
             Ok(Box::new(TcpAcceptor::new(address, options).await?) as Box<dyn Listener>)
         })
+    }
+
+    fn shares_addresses(&self) -> bool {
+        self.reuse_port && cfg!(unix)
     }
 
     /// Tries the addresses of a name one after the other, in the order the system gives them.
@@ -85,9 +94,25 @@ impl Listener for TcpAcceptor {
         Poll::Ready(Ok(self.options.connection(stream, peer)))
     }
 
+    fn poll_accept_loose(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
+        let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
+        let (stream, options) = (stream.into_std()?, self.options);
+        let settle = move || Ok(options.connection(TcpStream::from_std(stream)?, peer));
+        Poll::Ready(Ok(Incoming::new(place_of(peer), Some(ip_of(peer)), settle)))
+    }
+
     fn address(&self) -> Address {
         self.address.clone()
     }
+}
+
+fn place_of(peer: SocketAddr) -> Box<str> {
+    format!("tcp://{peer}").into()
+}
+
+/// A listener for IPv6 sees callers by IPv4 as `::ffff:a.b.c.d`.
+fn ip_of(peer: SocketAddr) -> IpAddr {
+    peer.ip().to_canonical()
 }
 
 /// The name stays as it was written, since it is what others know this host by.
@@ -146,6 +171,10 @@ impl Tcp {
         // On Windows this would let two programs listen at the same port.
         #[cfg(not(windows))]
         socket.set_reuseaddr(true)?;
+        #[cfg(unix)]
+        if self.reuse_port {
+            socket.set_reuseport(true)?;
+        }
         socket.bind(address)?;
         socket.listen(self.backlog)
     }
@@ -159,9 +188,8 @@ impl Tcp {
         Connection {
             reader: Box::new(TcpReader(reader)),
             writer: Arc::new(TcpWriter(writer)),
-            peer: format!("tcp://{peer}").into(),
-            // A listener for IPv6 sees callers by IPv4 as `::ffff:a.b.c.d`.
-            ip: Some(peer.ip().to_canonical()),
+            peer: place_of(peer),
+            ip: Some(ip_of(peer)),
         }
     }
 
@@ -184,6 +212,11 @@ impl Reader for TcpReader {
         let mut buffer = ReadBuf::new(buffer);
         ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The runtime's own `try_read` believes that nothing is there until it has looked itself.
+        (&*SockRef::from(self.0.as_ref())).read(buffer)
     }
 }
 

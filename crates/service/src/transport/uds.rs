@@ -5,7 +5,7 @@
 //! and a listener removes its own file only if that is still its own.
 
 use std::fs::{DirBuilder, File, TryLockError, remove_file, symlink_metadata};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read as _};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::time::sleep;
 
-use super::{Connection, Listener, Pending, Reader, Transport, Writer};
+use super::{Connection, Incoming, Listener, Pending, Reader, Transport, Writer};
 use crate::address::Address;
 
 /// Connections that the system keeps until they are accepted; as many as `tcp` lets wait.
@@ -90,6 +90,14 @@ impl Listener for UdsListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>> {
         let (stream, _unnamed) = ready!(self.listener.poll_accept(cx))?;
         Poll::Ready(Ok(connection(stream, self.address.authority())))
+    }
+
+    fn poll_accept_loose(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
+        let (stream, _unnamed) = ready!(self.listener.poll_accept(cx))?;
+        let (stream, path) = (stream.into_std()?, self.address.authority().to_owned());
+        let peer = format!("uds://{path}").into();
+        let settle = move || Ok(connection(UnixStream::from_std(stream)?, &path));
+        Poll::Ready(Ok(Incoming::new(peer, None, settle)))
     }
 
     fn address(&self) -> Address {
@@ -238,6 +246,11 @@ impl Reader for UdsReader {
         let mut buffer = ReadBuf::new(buffer);
         ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The runtime's own `try_read` believes that nothing is there until it has looked itself.
+        (&*SockRef::from(self.0.as_ref())).read(buffer)
     }
 }
 
