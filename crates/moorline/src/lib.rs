@@ -70,11 +70,12 @@ pub use moorline_service::{
     ServiceBuilder, SessionHandlers, TopicOffer, Unhandled, transport,
 };
 pub use moorline_session::{
-    AcceptFailed, BroadcastReport, Call, CallError, CloseSubscription, ConnectFailed, Direction,
-    EventQueue, Executed, Failure, Flush, Lagged, NewSession, PostDropped, PublishError,
-    PublishReport, Published, RawStream, RemoteSubscription, SendError, SessionClosed, SessionEnd,
-    SessionId, SessionReady, SessionRef, SessionStatus, Stream, StreamError, StreamReceiver,
-    StreamSender, Subscribe, Subscription, SubscriptionError, SystemMessage, Topic, group, topic,
+    AcceptFailed, BroadcastReport, Broadcaster, Call, CallError, CloseSubscription, ConnectFailed,
+    Direction, EventQueue, Evicted, Executed, Failure, Flush, Lagged, NewSession, PostDropped,
+    PublishError, PublishReport, Published, RawStream, RemoteSubscription, SendError, Sequenced,
+    SessionClosed, SessionEnd, SessionId, SessionReady, SessionRef, SessionStatus, Stream,
+    StreamError, StreamReceiver, StreamSender, Subscribe, Subscription, SubscriptionError,
+    SystemMessage, Topic, group, topic,
 };
 
 /// What messages look like, in a file that is committed beside them: a change that breaks peers turns

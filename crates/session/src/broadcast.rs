@@ -1,7 +1,10 @@
 //! One post to many sessions.
 
+mod sequenced;
+
 use moorline_protocol::{Format, Lane, Message};
 
+pub use self::sequenced::{Broadcaster, Evicted, Sequenced};
 use crate::errors::SendError;
 use crate::hub::Hub;
 use crate::id::SessionId;

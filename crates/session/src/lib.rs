@@ -176,6 +176,8 @@
 //!   load and one compare, and a stale id finds nothing instead of a stranger.
 //! * **What is left out is counted in its place.** One bounded queue (`backlog.rs`) serves both ends
 //!   of a subscription and events alike: a message comes out, or is counted where it would have.
+//! * **A broadcast in sequence has one row and no task**: each member has a place in it, one that is full
+//!   waits for room like any sender, and its waker goes on from there.
 //! * **Silence asks, and only a question that stands unanswered ends a session**, once everything
 //!   that can be read has been: who stood still does not blame the peer. It is looked at when something
 //!   happens, so a session at rest has no deadline.
@@ -219,7 +221,7 @@ mod topic;
 pub use self::core::{Core, Counters, Delivery, EndPhase, SessionWriter, Unfinished};
 pub use board::{PublishError, PublishReport};
 pub use booth::{Booth, Stay};
-pub use broadcast::BroadcastReport;
+pub use broadcast::{BroadcastReport, Broadcaster, Evicted, Sequenced};
 pub use call::{Call, CallFuture};
 pub use close::{CloseSubscription, SessionEnd};
 pub use errors::{CallError, Executed, Failure, SendError, StreamError, SubscriptionError};

@@ -124,3 +124,9 @@ pub const SPARE_BODY_BYTES_MAX: usize = 4 * 1024;
 
 /// Retained values of all topics together, in bytes: four of the default largest size.
 pub const RETAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Messages that a member of a broadcast in sequence may be behind before it is evicted, unless set ...
+pub const BROADCAST_BEHIND_MAX: u64 = 1_024;
+
+/// ... and bytes: as many again as a topic keeps for a slow peer.
+pub const BROADCAST_BEHIND_BYTES: u64 = 4 * 1024 * 1024;
