@@ -173,7 +173,8 @@ impl Driver {
             self.core.drain()?;
         }
         self.work.ring(now);
-        self.work.look(&mut self.core)
+        self.work.look();
+        Ok(())
     }
 
     /// Says goodbye before everything that is queued.
@@ -198,7 +199,7 @@ impl Driver {
         let (buffer, protocol) = self.intake.parts();
         while let Step::Frame(frame, cost) = Intake::next(buffer, protocol, now, &mut self.unused)?
         {
-            self.work.look(&mut self.core)?;
+            self.work.look();
             let delivery = self.core.handle_frame(now, frame, cost)?;
             let Self { core, work, streams, .. } = self;
             dispatch(core, &work.table, &mut work.cx, streams, now, delivery)?;

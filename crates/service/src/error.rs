@@ -10,6 +10,7 @@ use moorline_session::{CallError, SendError};
 
 use crate::address::AddressError;
 use crate::drain::DrainReport;
+use crate::owner::OwnerError;
 
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -112,6 +113,9 @@ pub enum Error {
     /// A message was not accepted for sending.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// The owner of a session did not take something.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
     /// A call has no good answer.
     #[error("{0}")]
     Call(Box<str>),

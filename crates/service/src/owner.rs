@@ -100,7 +100,7 @@ impl Owner {
         let desk = self.desk()?;
         let mut handlers = SessionHandlers::new(self.session.registry());
         change(&mut handlers);
-        self.session.set_handled(desk.change_handlers(handlers.finish()?)?);
+        desk.change_handlers(handlers.finish()?, &self.session)?;
         self.stir();
         Ok(())
     }

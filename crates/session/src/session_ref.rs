@@ -375,15 +375,13 @@ impl SessionRef {
     }
 
     /// Tells the peer what this side handles, if that has changed, ahead of whatever is sent from
-    /// now on.
+    /// now on. It wakes nobody, so that it may be called under a lock: [`signal`](Self::signal) does.
     //= docs/PROTOCOL.md#4
     pub fn set_handled(&self, handled: HandledTypes) {
-        let _ = self.shared.append(|outbox| {
-            if let Err(error) = outbox.set_handled(handled) {
-                outbox.fail(our_fault(error));
-            }
-            Ok::<_, SendError>(())
-        });
+        let mut outbox = self.shared.lock();
+        if let Err(error) = outbox.set_handled(handled) {
+            outbox.fail(our_fault(error));
+        }
     }
 
     /// Asks the driver for something.

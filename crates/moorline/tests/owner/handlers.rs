@@ -291,6 +291,53 @@ fn the_service_can_still_change() {
     });
 }
 
+/// Whoever is last counts, here and in what the peer was told.
+#[test]
+fn many_threads_may_change_them() {
+    run(async {
+        let wire = Wire::usual();
+        let (server, client) = (wire.service(), wire.service());
+        let pair = wire.open(&server, &client).await;
+        for round in 0..20 {
+            let threads: Vec<_> = (0..4_u64)
+                .map(|thread| {
+                    let owner = Owner::of(&pair.there);
+                    std::thread::spawn(move || {
+                        for number in 0..10 {
+                            let change = owner.handlers(|own| {
+                                own.handle_now(move |_, _: Ask| Ok(Told { number: thread }));
+                                if (number + thread).is_multiple_of(2) {
+                                    own.remove::<Ask>();
+                                }
+                            });
+                            change.unwrap();
+                        }
+                    })
+                })
+                .collect();
+            for thread in threads {
+                within(tokio::task::spawn_blocking(move || thread.join().unwrap())).await.unwrap();
+            }
+            let owner = Owner::of(&pair.there);
+            // What the owner says next comes behind everything that was said before.
+            let (tell, mut heard) = hear();
+            owner.run(move |_| tell.send(()).unwrap()).unwrap();
+            heard.next().await;
+            if round % 2 == 0 {
+                owner.handlers(|own| own.remove::<Ask>()).unwrap();
+            } else {
+                owner.handlers(|own| own.handle_now(|_, _: Ask| Ok(Told { number: 99 }))).unwrap();
+            }
+            within(pair.there.barrier()).await.unwrap();
+            match within(pair.here.request(Ask { number: 1 })).await {
+                Ok(told) => assert_eq!((told.number, round % 2), (99, 1)),
+                Err(error) => assert!(is_refused_here(error) && round % 2 == 0),
+            }
+        }
+        pair.end().await;
+    });
+}
+
 /// Where a session is made its handlers are there before its first message.
 #[test]
 fn a_new_session_can_have_its_own_from_the_start() {

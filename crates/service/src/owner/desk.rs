@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use moorline_protocol::HandledTypes;
+use moorline_session::SessionRef;
 
 use super::OwnerError;
 use super::alarms::{AlarmKey, Alarms, Ring};
@@ -120,8 +120,13 @@ impl Desk {
         }
     }
 
-    /// Changes the handlers of the session; what it handles now.
-    pub(crate) fn change_handlers(&self, change: OwnHandlers) -> Result<HandledTypes, OwnerError> {
+    /// Changes the handlers of the session, and tells its peer, both under the lock: so what the peer
+    /// was told last is how it is.
+    pub(crate) fn change_handlers(
+        &self,
+        change: OwnHandlers,
+        session: &SessionRef,
+    ) -> Result<(), OwnerError> {
         let mut drawer = self.lock();
         let contents = drawer.contents()?;
         let before = contents.own.take();
@@ -131,11 +136,12 @@ impl Desk {
         };
         let table = own.over(&self.handlers.snapshot());
         contents.own = Some(own);
-        drop(drawer);
+        session.set_handled(table.handled.clone());
         self.version.fetch_add(1, Ordering::Release);
+        drop(drawer);
         // What was replaced is dropped here, outside the lock.
-        drop(before);
-        Ok(table.handled)
+        drop((before, table));
+        Ok(())
     }
 
     // ---- the owner -------------------------------------------------------------------------
@@ -145,16 +151,20 @@ impl Desk {
         (self.handlers.version(), self.version.load(Ordering::Acquire))
     }
 
-    /// All handlers of the session: for one without its own those of its service, not copied.
-    pub(crate) fn table(&self) -> Arc<HandlerTable> {
+    /// All handlers of the session, and tells its peer: for one without its own those of its service,
+    /// not copied.
+    pub(crate) fn table(&self, session: &SessionRef) -> Arc<HandlerTable> {
+        let drawer = self.lock();
         let table = self.handlers.snapshot();
-        match &*self.lock() {
+        let table = match &*drawer {
             Drawer::InUse(contents) => match &contents.own {
                 Some(own) => Arc::new(own.over(&table)),
                 None => table,
             },
             _ => table,
-        }
+        };
+        session.set_handled(table.handled.clone());
+        table
     }
 
     pub(crate) fn is_stirred(&self) -> bool {

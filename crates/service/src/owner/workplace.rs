@@ -4,9 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moorline_protocol::CloseReason;
-use moorline_session::Core;
-
 use super::alarms::Ring;
 use super::desk::{Desk, Task};
 use crate::context::{Context, Said};
@@ -25,23 +22,21 @@ pub(crate) struct Workplace {
 
 impl Workplace {
     pub(crate) fn new(desk: Arc<Desk>, cx: Context) -> Self {
-        let (version, table) = (desk.version(), desk.table());
+        let (version, table) = (desk.version(), desk.table(&cx.session));
         Self { desk, table, version, cx, alarm_at: None, tasks: Vec::new() }
     }
 
     /// Does what others have laid down, if there is something. It is asked before each frame, so that
     /// what one handler says counts for the next frame.
-    pub(crate) fn look(&mut self, core: &mut Core) -> Result<(), CloseReason> {
+    pub(crate) fn look(&mut self) {
         if self.desk.is_stirred() {
             self.alarm_at = self.desk.collect(&mut self.tasks);
             self.run_tasks();
         }
         if self.desk.version() != self.version {
             self.version = self.desk.version();
-            self.table = self.desk.table();
-            core.set_handled(self.table.handled.clone())?;
+            self.table = self.desk.table(&self.cx.session);
         }
-        Ok(())
     }
 
     fn run_tasks(&mut self) {
