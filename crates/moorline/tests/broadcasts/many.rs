@@ -32,8 +32,8 @@ impl Serialize for Headline {
     }
 }
 
-/// Dialing at once: less than the handshakes that a service takes at once.
-const DIALING_MAX: usize = 128;
+/// Dialing at once: so few that each handshake is done in time on a machine that is busy otherwise.
+const DIALING_MAX: usize = 8;
 
 /// A service with many sessions, and what their peers have heard: how long after the start.
 struct Crowd {
@@ -108,7 +108,7 @@ fn one_post_to_five_hundred_is_encoded_once() {
     run_on_one_thread(async {
         let mut each = Vec::new();
         for sessions in [50, 500] {
-            let crowd = Crowd::gather(&Wire::new("mem", "msgpack"), sessions).await;
+            let crowd = Crowd::gather(&Wire::new("mem", "msgpack-plain"), sessions).await;
             for _ in 0..3 {
                 let (encoded, allocated, _, heard) = crowd.publish().await;
                 assert_eq!((encoded, heard.len()), (1, sessions));
