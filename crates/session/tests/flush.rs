@@ -191,6 +191,27 @@ fn at_intervals_the_first_leaves_at_once_and_what_follows_waits_for_the_next() {
     assert_eq!(script.side.core().deadline(), None);
 }
 
+/// Otherwise the driver would be called for a time that has passed, again and again.
+#[test]
+fn the_time_of_what_was_given_up_is_forgotten() {
+    let mut script = Script::new();
+    let session = script.side.session.clone();
+    let interval = Duration::from_millis(5);
+    session.set_flush(Flush::Every(interval));
+    let (mut stream, _receiver) =
+        session.open::<support::Range>(&support::Range(1)).unwrap().split();
+    assert_eq!(hear(&mut script).len(), 1, "the opening leaves at once");
+    stream.send(&note(1, 1)).unwrap();
+    assert_eq!(hear(&mut script), NOTHING);
+    assert!(script.side.core().deadline().is_some(), "the message waits for its time");
+    stream.reset(moorline_protocol::ErrorCode(7), "");
+    assert_eq!(hear(&mut script).len(), 1);
+    script.now += interval;
+    script.side.tick(script.now);
+    hear(&mut script);
+    assert!(script.side.core().deadline().is_none_or(|deadline| deadline > script.now));
+}
+
 #[test]
 fn who_waits_for_a_slot_does_not_wait_for_ever() {
     let mut script =

@@ -113,10 +113,12 @@ impl Outbox {
 
     /// Opens the gate if it is time to.
     pub(crate) fn look_at_gate(&mut self, now: Instant) {
-        if self.holds_something()
-            && let Some(gate) = &mut self.gate
-            && gate.is_time(now)
-        {
+        let holds_something = self.holds_something();
+        let Some(gate) = &mut self.gate else { return };
+        if !holds_something {
+            // What waited for that time was given up, with its stream or its call.
+            gate.opens_at = None;
+        } else if gate.is_time(now) {
             self.release();
         }
     }
