@@ -21,6 +21,8 @@ mod ledger;
 #[path = "random/streams.rs"]
 mod streams;
 mod support;
+#[path = "random/topics.rs"]
+mod topics;
 #[path = "random/workload.rs"]
 mod workload;
 

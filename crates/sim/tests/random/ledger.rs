@@ -10,6 +10,7 @@ use moorline_session::{CallError, Executed, SessionRef};
 use moorline_sim::Side;
 
 use crate::support::{Echo, Sorry};
+use crate::topics::Publications;
 
 /// A session as one side sees it: ids begin anew with each process.
 pub(crate) type Key = (u8, u32, String);
@@ -22,10 +23,13 @@ pub(crate) struct Ledger {
     /// How often each watched session has told its end.
     ends: Arc<Mutex<BTreeMap<Key, u32>>>,
     pub(crate) boots: [u32; 2],
-    /// Tasks that wait for room, or behind a barrier.
+    /// Tasks that wait for room, for a flush, or behind a barrier.
     waiting: usize,
     /// Streams that came to their end with nothing missing.
     streams: u64,
+    /// Waits for a flush that have ended well.
+    flushes: u64,
+    pub(crate) topics: Publications,
 }
 
 pub(crate) type Shared = Rc<RefCell<Ledger>>;
@@ -118,6 +122,12 @@ impl Ledger {
         for (key, session) in self.sessions.iter().filter(|(_, session)| !session.cut_off) {
             assert_eq!(session.heard, session.accepted, "{key:?}: posts were lost in calm weather");
         }
+        let cut_off = |key: &Key| self.sessions.get(key).is_some_and(|session| session.cut_off);
+        self.topics.check_all_rounds(cut_off);
+    }
+
+    pub(crate) fn flushed(&mut self) {
+        self.flushes += 1;
     }
 
     pub(crate) fn stream_done(&mut self) {
@@ -166,7 +176,7 @@ impl Ledger {
         for (number, request) in self.requests.iter().enumerate() {
             assert!(request.end.is_some(), "request {number} never ends");
         }
-        assert_eq!(self.waiting, 0, "somebody waits for ever for room, or behind a barrier");
+        assert_eq!(self.waiting, 0, "somebody waits for ever for room, a flush or a barrier");
     }
 
     /// That a simulation did something at all.
@@ -183,6 +193,10 @@ impl Ledger {
             ends(|end| end == End::Failed(Executed::Yes)),
             ends(|end| end == End::Dropped),
             self.streams,
+            self.flushes,
+            self.topics.heard,
+            self.topics.left_out,
+            self.topics.rounds_heard,
         ])
     }
 
@@ -194,7 +208,7 @@ impl Ledger {
 
 /// How often what happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Totals([u64; 8]);
+pub(crate) struct Totals([u64; 12]);
 
 impl Totals {
     pub(crate) fn add(&mut self, other: &Self) {
@@ -209,11 +223,13 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [accepted, heard, answered, no, maybe, yes, dropped, streams] = self.0;
+        let [accepted, heard, answered, no, maybe, yes, dropped, rest @ ..] = self.0;
+        let [streams, flushes, news, left_out, rounds] = rest;
         write!(
             f,
             "{heard} of {accepted} posts heard; requests: {answered} answered, {no} certainly not \
-             run, {maybe} perhaps, {yes} failed, {dropped} dropped; {streams} streams to the end"
+             run, {maybe} perhaps, {yes} failed, {dropped} dropped; {streams} streams to the end; \
+             {flushes} flushes; topics: {news} heard, {left_out} left out; {rounds} broadcasts heard"
         )
     }
 }

@@ -4,12 +4,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use moorline_protocol::Settings;
-use moorline_session::{SendError, SessionRef, Signals};
+use moorline_session::{Flush, SendError, SessionRef, Signals};
 use moorline_sim::{Context, Dice, Endpoint, Link, Pair, Side, Summary, Task};
 
 use crate::ledger::{Asked, Key, Shared, Totals, Waiting};
 use crate::streams::{Plan, answer, feed};
-use crate::support::{Echo, Feed, Slow, Sorry, Word};
+use crate::support::{Echo, Feed, Round, Slow, Sorry, Word};
+use crate::topics::{Reader, broadcast, follow, offer, process, publish};
 
 /// Of so many seeds one is sealed: it costs ten times as much, and what is sealed is not what
 /// these tests are about.
@@ -55,7 +56,7 @@ impl Workload {
         let Some((key, session)) = self.some_session(side) else {
             return self.get_connected(side);
         };
-        match self.dice.below(100) {
+        match self.dice.below(125) {
             0..25 => self.post(&key, &session, 300),
             25..30 => self.post(&key, &session, 30_000),
             30..45 => self.ask(side, &session, 300),
@@ -73,6 +74,12 @@ impl Workload {
             70 => self.dial(side),
             71..78 if !self.calm => self.disturb(side),
             82..86 => self.pair.settle(),
+            86..92 => self.publish(side),
+            92..96 => self.subscribe(side, session),
+            96..100 => self.broadcast(side),
+            100..104 => self.set_flush(&session),
+            104..106 => session.flush(),
+            106..108 => self.flush_wait(side, session),
             _ => self.pass_time(),
         }
     }
@@ -206,15 +213,60 @@ impl Workload {
         self.tasks.push(self.pair.spawn(side, feed(session, plan, waiting)));
     }
 
+    // ---- topics and broadcasts --------------------------------------------------------------
+
+    fn publish(&mut self, side: Side) {
+        let process = process(&self.ledger, side);
+        publish(self.pair.side(side), process, &self.ledger, &mut self.dice);
+    }
+
+    fn subscribe(&mut self, side: Side, session: SessionRef) {
+        let publisher = process(&self.ledger, side.other());
+        let (reader, clock) = (Reader::any(&mut self.dice), self.pair.clock());
+        let following = follow(session, reader, publisher, clock, Rc::clone(&self.ledger));
+        self.tasks.push(self.pair.spawn(side, following));
+    }
+
+    fn broadcast(&mut self, side: Side) {
+        let len_max = *self.dice.pick(&[100, 20_000]);
+        let len = self.dice.below(len_max);
+        let endpoint = self.pair.side(side);
+        let Some(hub) = endpoint.hub() else { return };
+        let key = |session: &SessionRef| self.ledger.borrow().key(side, session.id());
+        let sessions = endpoint.sessions().iter().map(|session| (key(session), session.id()));
+        broadcast(hub, &sessions.collect::<Vec<_>>(), &self.ledger, len);
+    }
+
+    // ---- flushing --------------------------------------------------------------------------
+
+    fn set_flush(&mut self, session: &SessionRef) {
+        let every = Duration::from_micros(self.dice.between(0..=300_000));
+        session.set_flush(*self.dice.pick(&[Flush::Auto, Flush::Manual, Flush::Every(every)]));
+    }
+
+    fn flush_wait(&mut self, side: Side, session: SessionRef) {
+        let waiting = Waiting::begin(&self.ledger);
+        self.tasks.push(self.pair.spawn(side, async move {
+            if session.flush_wait().await.is_ok() {
+                waiting.0.borrow_mut().flushed();
+            }
+        }));
+    }
+
     // ---- the end ---------------------------------------------------------------------------
 
     /// The faults stop, and everything comes to its end.
     pub(crate) fn finish(mut self) -> (Summary, Totals) {
         self.recover();
+        for side in Side::BOTH {
+            let sessions = self.pair.side(side).sessions();
+            sessions.iter().for_each(|session| session.set_flush(Flush::Auto));
+        }
         self.pair.settle();
         // Longer than any deadline.
         self.pair.run_for(Duration::from_secs(60));
         self.ledger.borrow().check_all_ended();
+        self.ledger.borrow().topics.check_all_counted();
         let summary = self.pair.finish();
         self.ledger.borrow().check_all_closed();
         if self.calm {
@@ -244,6 +296,13 @@ fn program(endpoint: &mut Endpoint, side: Side, ledger: &Shared) {
     let look = Rc::new(move |cx: &Context| {
         let key = ours.borrow().key(side, cx.session().id());
         ours.borrow_mut().watch(key, cx.session());
+    });
+    offer(endpoint);
+    let (looks, ours) = (Rc::clone(&look), Rc::clone(ledger));
+    endpoint.on(move |cx, round: Round| {
+        looks(cx);
+        let key = ours.borrow().key(side, cx.session().id());
+        ours.borrow_mut().topics.round_heard(key, &round);
     });
     let (looks, ours) = (Rc::clone(&look), Rc::clone(ledger));
     endpoint.on(move |cx, word: Word| {

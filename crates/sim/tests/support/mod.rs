@@ -38,6 +38,20 @@ pub(crate) struct Feed(pub(crate) u64);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Piece(pub(crate) u64, pub(crate) Vec<u8>);
 
+/// What a process publishes, by its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct News {
+    pub(crate) process: (u8, u32),
+    pub(crate) number: u64,
+    pub(crate) filler: Vec<u8>,
+}
+
+/// A broadcast, by its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Round(pub(crate) u64, pub(crate) Vec<u8>);
+
+register_message!(News as "test.News");
+register_message!(Round as "test.Round");
 register_message!(stream Feed as "test.Feed": Piece => u64);
 register_message!(Word as "test.Word");
 register_message!(Note as "test.Note");
