@@ -77,7 +77,8 @@ impl End {
             opened: &opened,
             protocol: factory.name(),
             direction: if self.dials { Direction::Connected } else { Direction::Accepted },
-            address: side.other().name().into(),
+            // As the trace names it: both sides know it by the same number.
+            address: format!("{} #{number}", side.other().name()).into(),
             registry: endpoint.registry.clone(),
             blocks: process.local.blocks.clone(),
             handled: endpoint.handlers.handled.clone(),

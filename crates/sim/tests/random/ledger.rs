@@ -12,7 +12,8 @@ use moorline_sim::Side;
 use crate::support::{Echo, Sorry};
 use crate::topics::Publications;
 
-/// A session as one side sees it: ids begin anew with each process.
+/// A session as one side sees it: its process, and the number of its connection, which is the same
+/// on both sides.
 pub(crate) type Key = (u8, u32, String);
 
 /// The whole model; handlers, tasks and operations write to it.
@@ -58,9 +59,10 @@ enum End {
 }
 
 impl Ledger {
-    pub(crate) fn key(&self, side: Side, id: impl ToString) -> Key {
+    pub(crate) fn key(&self, side: Side, session: &SessionRef) -> Key {
         let at = usize::from(side == Side::B);
-        (u8::from(side == Side::B), self.boots[at], id.to_string())
+        let connection = session.address().split_once('#').expect("so it is named").1;
+        (u8::from(side == Side::B), self.boots[at], connection.to_owned())
     }
 
     // ---- sessions --------------------------------------------------------------------------
@@ -110,8 +112,7 @@ impl Ledger {
         }
     }
 
-    /// Closes the other end of this session's connection, in calm weather, where both sides number
-    /// their sessions alike.
+    /// Closes the other end of this session's connection: in calm weather, where nobody crashes.
     pub(crate) fn closes(&mut self, key: &Key) {
         let other = (1 - key.0, key.1, key.2.clone());
         self.sessions.entry(other).or_default().cut_off = true;

@@ -90,7 +90,7 @@ impl Workload {
             return None;
         }
         let session = self.dice.pick(sessions).clone();
-        Some((self.ledger.borrow().key(side, session.id()), session))
+        Some((self.ledger.borrow().key(side, &session), session))
     }
 
     fn pass_time(&mut self) {
@@ -232,7 +232,7 @@ impl Workload {
         let len = self.dice.below(len_max);
         let endpoint = self.pair.side(side);
         let Some(hub) = endpoint.hub() else { return };
-        let key = |session: &SessionRef| self.ledger.borrow().key(side, session.id());
+        let key = |session: &SessionRef| self.ledger.borrow().key(side, session);
         let sessions = endpoint.sessions().iter().map(|session| (key(session), session.id()));
         broadcast(hub, &sessions.collect::<Vec<_>>(), &self.ledger, len);
     }
@@ -294,14 +294,14 @@ fn program(endpoint: &mut Endpoint, side: Side, ledger: &Shared) {
     ledger.borrow_mut().boots[at] += 1;
     let ours = Rc::clone(ledger);
     let look = Rc::new(move |cx: &Context| {
-        let key = ours.borrow().key(side, cx.session().id());
+        let key = ours.borrow().key(side, cx.session());
         ours.borrow_mut().watch(key, cx.session());
     });
     offer(endpoint);
     let (looks, ours) = (Rc::clone(&look), Rc::clone(ledger));
     endpoint.on(move |cx, round: Round| {
         looks(cx);
-        let key = ours.borrow().key(side, cx.session().id());
+        let key = ours.borrow().key(side, cx.session());
         ours.borrow_mut().topics.round_heard(key, &round);
     });
     let (looks, ours) = (Rc::clone(&look), Rc::clone(ledger));
@@ -309,7 +309,7 @@ fn program(endpoint: &mut Endpoint, side: Side, ledger: &Shared) {
         looks(cx);
         ours.borrow_mut().heard(&word.from, word.number);
         if word.echoed {
-            let key = ours.borrow().key(side, cx.session().id());
+            let key = ours.borrow().key(side, cx.session());
             send(&ours, &key, cx.session(), word.filler.len(), false);
         }
     });
