@@ -95,13 +95,11 @@ impl Inbox {
         Some((taken, item.cost, item.acknowledge))
     }
 
-    /// Drops everything. Returns what it took of the window, and whether the peer waits for some of
-    /// it to be taken.
-    pub(crate) fn clear(&mut self) -> (u64, bool) {
+    /// Drops everything. Returns what it took of the window.
+    pub(crate) fn clear(&mut self) -> u64 {
         let cost = self.items.iter().map(|item| item.cost).sum();
-        let wanted = self.wants_acks();
         *self = Self::default();
-        (cost, wanted)
+        cost
     }
 
     /// Idle: gives back what can be had again.
@@ -141,7 +139,8 @@ mod tests {
         let mut inbox = Inbox::default();
         inbox.put(Body::Borrowed(b"abc"), 35, false);
         inbox.put(Body::Borrowed(b"abc"), 35, true);
-        assert_eq!(inbox.clear(), (70, true));
-        assert_eq!(inbox.clear(), (0, false));
+        assert_eq!(inbox.clear(), 70);
+        assert!(!inbox.wants_acks());
+        assert_eq!(inbox.clear(), 0);
     }
 }

@@ -83,6 +83,10 @@ struct Stream {
     received: ReceiveCredit,
     consumed: u64,
     ack_due: bool,
+    /// Something was dropped that the peer waits for us to take.
+    acks_lost: bool,
+    /// END has come; and it came in time, so that nothing is missing before it.
+    end_came: bool,
     peer_finished: bool,
     trailer: Vec<u8>,
     receiver_gone: bool,
@@ -179,6 +183,8 @@ impl Streams {
             received,
             consumed: 0,
             ack_due: false,
+            acks_lost: false,
+            end_came: false,
             peer_finished: false,
             trailer: Vec::new(),
             receiver_gone: false,
@@ -245,7 +251,7 @@ impl Streams {
     fn settle(&mut self, id: u32) {
         let Some(stream) = self.open.get_mut(&id) else { return };
         if stream.is_done() && stream.counts {
-            self.ended_well += 1;
+            self.ended_well += u32::from(stream.end.is_none());
             self.uncount(id);
         }
         let Some(stream) = self.open.get_mut(&id) else { return };
@@ -277,13 +283,15 @@ impl Streams {
 }
 
 impl Stream {
-    /// Both sides have said END, and what was to be acknowledged is.
+    /// Both sides have said END, and what was to be acknowledged is. For the peer a stream like that is
+    /// over, and does not count, even if we are about to reset it.
     //= docs/PROTOCOL.md#6
     fn is_done(&self) -> bool {
-        self.peer_finished
+        self.end_came
             && self.finish == Finish::Left
             && self.acked >= self.ack_wanted
             && !self.ack_due
+            && !self.acks_lost
             && !self.inbox.wants_acks()
     }
 

@@ -212,13 +212,13 @@ impl Streams {
         let credit = self.credit;
         let Some(stream) = self.get(id) else { return };
         stream.receiver_gone = true;
-        let unread = stream.inbox.held(credit);
-        let (cost, wanted) = stream.inbox.clear();
-        stream.received.take(cost);
+        stream.acks_lost |= stream.inbox.wants_acks();
+        let (lost, unread) = (stream.acks_lost, stream.inbox.held(credit));
+        stream.received.take(stream.inbox.clear());
         stream.received.all_long_taken();
         let is_due = stream.received.is_due();
         self.unread -= unread;
-        if wanted {
+        if lost {
             self.reset(id, ErrorCode::CANCELLED, "its receiver is gone");
         } else if is_due {
             self.mark_due(id);

@@ -107,6 +107,7 @@ impl Streams {
         let &mut Self { credit, unread, unread_max, .. } = self;
         let Some(stream) = self.named(id)? else { return Ok(()) };
         if stream.end.is_some() {
+            stream.acks_lost |= acknowledge;
             return Ok(());
         }
         if stream.peer_finished {
@@ -121,6 +122,7 @@ impl Streams {
             Body::Borrowed(_) => cost,
         };
         if stream.receiver_gone {
+            stream.acks_lost |= acknowledge;
             stream.received.take(whole);
             stream.received.all_long_taken();
             stream.consumed += 1;
@@ -133,6 +135,7 @@ impl Streams {
         }
         let held = stream.inbox.held(credit);
         if unread.saturating_add(Inbox::holds(&body, credit)) > unread_max {
+            stream.acks_lost |= acknowledge;
             stream.received.all_long_taken();
             self.reset(id, ErrorCode::OVERLOADED, &unread_text(unread, unread_max));
             return Ok(());
@@ -148,7 +151,7 @@ impl Streams {
     /// END.
     pub(crate) fn finished_by_peer(&mut self, id: u32, trailer: &[u8]) -> Result<(), CloseReason> {
         let Some(stream) = self.named(id)? else { return Ok(()) };
-        if stream.peer_finished {
+        if std::mem::replace(&mut stream.end_came, true) {
             return Err(Violation::protocol(6, "a second END").into());
         }
         if stream.end.is_none() {
