@@ -313,3 +313,6 @@ impl Stream {
         self.cut += self.queue.give_up();
     }
 }
+
+#[cfg(test)]
+mod model;
