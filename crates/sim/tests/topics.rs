@@ -5,10 +5,11 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use moorline_protocol::{Overflow, Settings, register_message};
-use moorline_session::{RemoteSubscription, SubscriptionError};
+use moorline_session::{Flush, RemoteSubscription, SubscriptionError};
 use moorline_sim::{Link, Pair, Side};
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +131,59 @@ fn a_connection_that_is_cut_ends_the_subscription_without_a_lie() {
         let heard = heard.borrow();
         assert!(heard.at <= seed + 2, "seed {seed}: {heard:?}");
         assert!(matches!(heard.end, Some(SubscriptionError::Closed(_))), "seed {seed}: {heard:?}");
+        pair.finish();
+    }
+}
+
+/// Takes what a subscription has without waiting.
+fn at_hand(subscription: &mut RemoteSubscription<News>, at: &mut u64) {
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        match subscription.poll_published(&mut cx) {
+            Poll::Ready(Ok(published)) => {
+                assert_eq!(published.message.0, *at, "each comes in its place");
+                *at += 1;
+            }
+            Poll::Ready(Err(SubscriptionError::Lagged(count))) => {
+                *at += count;
+            }
+            Poll::Ready(Err(end)) => panic!("{end}"),
+            Poll::Pending => return,
+        }
+    }
+}
+
+/// A barrier of the publisher's stands for all that was published before it, whatever waits, however
+/// much of it has to be left out, and whatever else is said.
+#[test]
+fn behind_a_barrier_everything_published_has_come_or_is_counted() {
+    for seed in 0..30 {
+        let mut pair = Pair::seeded(seed).plain();
+        let link = Link::any(pair.dice());
+        let patient = Settings { heartbeat: None, ..Settings::default() };
+        let mut pair = pair.link(link).settings(Side::A, patient).settings(Side::B, patient);
+        pair.b().hub().unwrap().offer_topic("news", |_| true);
+        let session = pair.connect().unwrap();
+        let overflow = *pair.dice().pick(&[Overflow::DropOldest, Overflow::DropNewest]);
+        let how = session.subscribe::<News>("news").overflow(overflow).inbox_bytes(100_000);
+        let mut subscription = pair.run_until(how.timeout(Duration::from_secs(3_600))).unwrap();
+        pair.settle();
+        let publisher = pair.b().session().unwrap();
+        let every = Flush::Every(Duration::from_millis(50));
+        publisher.set_flush(*pair.dice().pick(&[Flush::Auto, Flush::Manual, every]));
+        let (mut at, mut published) = (0, 0);
+        for _ in 0..5 {
+            for _ in 0..pair.dice().between(0..=40) {
+                let len = pair.dice().below(6_000);
+                publish(&mut pair, published, len);
+                published += 1;
+            }
+            let passed = publisher.clone();
+            pair.run_until(async move { passed.barrier().await }).unwrap();
+            at_hand(&mut subscription, &mut at);
+            assert_eq!(at, published, "seed {seed}: it passed before some of them");
+        }
+        drop(subscription);
         pair.finish();
     }
 }
