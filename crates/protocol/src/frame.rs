@@ -77,6 +77,11 @@ pub enum Frame<'b> {
         /// That of the youngest ping answered.
         nonce: u64,
     },
+    /// A sign of life that wants no answer.
+    Heartbeat {
+        /// How many came before, from 0.
+        count: u64,
+    },
     /// Start nothing new towards the sender.
     GoAway {
         /// Why.

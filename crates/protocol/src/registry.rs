@@ -103,6 +103,12 @@ impl MessageRegistry {
         Self(Arc::new(Inner { of_process, types: RwLock::default() }))
     }
 
+    /// Whether both are clones of one registry.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Adds a type. One that is there already keeps its number.
     ///
     /// # Errors

@@ -59,6 +59,14 @@ pub trait Protocol: Send {
     /// The handshake took too long.
     fn handle_timeout(&mut self, now: Instant) -> Result<(), CloseReason>;
 
+    /// What the protocol itself has to say on an open connection since
+    /// [`handle_timeout`](Self::handle_timeout) was called, such as a sign of life at its time. To be
+    /// asked for until there is nothing more; the driver hands it to its session, which says it in
+    /// its turn.
+    fn owed(&mut self) -> Option<Frame<'static>> {
+        None
+    }
+
     /// The peer sends no more bytes. Says what that means here.
     fn handle_eof(&mut self) -> CloseReason;
 

@@ -319,6 +319,9 @@ impl Driver {
         self.core.handle_timeout(now)?;
         if self.intake.protocol.deadline().is_some_and(|deadline| deadline <= now) {
             self.intake.protocol.handle_timeout(now)?;
+            while let Some(frame) = self.intake.protocol.owed() {
+                self.core.say(&frame)?;
+            }
         }
         let idle = self.busy_at.is_none_or(|busy| now.duration_since(busy) >= IDLE_TICK);
         if idle && !self.parked {

@@ -235,6 +235,8 @@ impl Core {
                 self.heartbeat.answered(nonce);
                 self.end_sample(nonce);
             }
+            // That somebody is there was noted already.
+            Frame::Heartbeat { .. } => {}
             // An answer to what was never asked means nothing.
             Frame::GoAway { obeyed: true, .. } => self.peer_obeyed = self.draining,
             Frame::GoAway { obeyed: false, .. } => {

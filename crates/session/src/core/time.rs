@@ -6,6 +6,7 @@ use std::time::Instant;
 use moorline_protocol::{CloseReason, Farewell, Frame};
 
 use super::Core;
+use crate::errors::our_fault;
 use crate::heartbeat::{Due, Watch};
 use crate::outbox::Outbox;
 
@@ -95,12 +96,26 @@ impl Core {
         result
     }
 
+    /// Says what the protocol has to say of its own accord: see
+    /// [`Protocol::owed`](moorline_protocol::Protocol::owed). Nothing follows a farewell.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn say(&mut self, frame: &Frame<'_>) -> Result<(), CloseReason> {
+        self.session.shared.lock().append_control(frame).map_err(our_fault)
+    }
+
     /// The peer is there; and unless it only says so, somebody needs the session.
     pub(super) fn hear(&mut self, now: Instant, frame: &Frame<'_>) {
         self.heard = true;
         self.heartbeat.heard(now);
-        let control =
-            matches!(frame, Frame::Ping { .. } | Frame::Pong { .. } | Frame::Credit { .. });
+        let control = matches!(
+            frame,
+            Frame::Ping { .. }
+                | Frame::Pong { .. }
+                | Frame::Credit { .. }
+                | Frame::Heartbeat { .. }
+        );
         if !control {
             self.heartbeat.active(now);
         }

@@ -253,6 +253,11 @@ impl Outbox {
         self.encoder.encode(&frame, Lane::High, &mut self.control).map(drop)
     }
 
+    /// Something the protocol has to say of its own accord.
+    pub(crate) fn append_control(&mut self, frame: &Frame<'_>) -> Result<(), EncodeError> {
+        if self.speaks() { self.say(frame) } else { Ok(()) }
+    }
+
     // ---- blocks for the wire ---------------------------------------------------------------
 
     /// The next block for the wire.

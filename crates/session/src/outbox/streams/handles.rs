@@ -106,6 +106,12 @@ impl Streams {
     pub(crate) fn finished_by_us(&mut self, id: u32) -> bool {
         let stream = self.get(id).expect("it was admitted");
         stream.finish = Finish::At(stream.queue.appended());
+        // Some protocols have nothing to say there, where the peer has said its own.
+        if stream.queue.chain.is_empty() {
+            stream.finish = Finish::Left;
+            self.settle(id);
+            return false;
+        }
         stream.wants_in()
     }
 
