@@ -14,7 +14,7 @@ use support::{OUTBOX, Pair, Task, echo, encoded, log, note};
 #[test]
 fn two_sessions_talk_on_while_keys_change_before_every_block_in_both_directions() {
     const ROUNDS: u64 = 200;
-    let mut pair = Pair::over(Msgpack::sealed(), Settings::default(), OUTBOX);
+    let mut pair = Pair::over(&Msgpack::sealed(), Settings::default(), OUTBOX);
     let (there, heard_there) = log();
     let (here, heard_here) = log();
     pair.b.on_post = Box::new(move |body| there.lock().unwrap().push(body.to_vec()));

@@ -46,10 +46,10 @@ pub(crate) struct Range(pub(crate) u64);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Swap;
 
-register_message!(Note as "test.Note");
-register_message!(stream Swap as "test.Swap": Note => Note);
-register_message!(stream Range as "test.Range": Note => u64);
-register_message!(Echo as "test.Echo" => Echo, Sorry);
+register_message!(Note as "test.Note", id = 111);
+register_message!(stream Swap as "test.Swap", id = 113: Note => Note);
+register_message!(stream Range as "test.Range", id = 114: Note => u64);
+register_message!(Echo as "test.Echo", id = 112 => Echo, Sorry);
 
 impl std::fmt::Display for Sorry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -173,10 +173,14 @@ fn everything(local: &Local) -> HandledTypes {
 
 /// Two open connections, the dialer first.
 pub(crate) fn links(settings: [Settings; 2], now: Instant) -> [Link; 2] {
-    links_over(Msgpack::plain(), settings, now)
+    links_over(&Msgpack::plain(), settings, now)
 }
 
-fn links_over(factory: Msgpack, settings: [Settings; 2], now: Instant) -> [Link; 2] {
+pub(crate) fn links_over(
+    factory: &dyn ProtocolFactory,
+    settings: [Settings; 2],
+    now: Instant,
+) -> [Link; 2] {
     let [dialer, listener] = settings.map(local);
     let (here, there) = (everything(&dialer), everything(&listener));
     let key = listener.identity.as_ref().map(|identity| identity.public());
@@ -426,15 +430,15 @@ impl Pair {
     }
 
     pub(crate) fn with(settings: Settings, outbox_bytes: usize) -> Self {
-        Self::over(Msgpack::plain(), settings, outbox_bytes)
+        Self::over(&Msgpack::plain(), settings, outbox_bytes)
     }
 
-    pub(crate) fn over(factory: Msgpack, settings: Settings, outbox_bytes: usize) -> Self {
+    pub(crate) fn over(factory: &dyn ProtocolFactory, settings: Settings, outbox: usize) -> Self {
         let now = Instant::now();
         let [a, b] = links_over(factory, [settings; 2], now);
         Self {
-            a: Side::new(a, Direction::Connected, outbox_bytes),
-            b: Side::new(b, Direction::Accepted, outbox_bytes),
+            a: Side::new(a, Direction::Connected, outbox),
+            b: Side::new(b, Direction::Accepted, outbox),
             now,
         }
     }

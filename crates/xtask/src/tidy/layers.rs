@@ -20,6 +20,12 @@ pub(super) const LAYERS: &[Layer] = &[
         sees: &["moorline-buffers", "moorline-noise"],
         below_service: true,
     },
+    // Beside `msgpack`, which is part of `protocol`: sessions know neither.
+    Layer {
+        of: "moorline-gofast",
+        sees: &["moorline-buffers", "moorline-noise", "moorline-protocol"],
+        below_service: true,
+    },
     Layer {
         of: "moorline-session",
         sees: &["moorline-buffers", "moorline-protocol"],
@@ -43,6 +49,7 @@ pub(super) const LAYERS: &[Layer] = &[
             "moorline-noise",
             "moorline-noise-aws-lc",
             "moorline-protocol",
+            "moorline-gofast",
             "moorline-session",
             "moorline-service",
         ],

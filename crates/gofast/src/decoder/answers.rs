@@ -1,0 +1,76 @@
+//! What comes on opaques of ours: answers, and echoes of pings.
+
+use std::borrow::Cow;
+
+use moorline_buffers::RecvBuffer;
+use moorline_protocol::{Body, CloseReason, Frame};
+
+use super::{Decoder, ECHO_OF_END, ECHO_OF_PING, Heard, OVERLAP, Said, What, end_of};
+use crate::dialect::OURS;
+use crate::extension::Word;
+use crate::opaques::Meaning;
+use crate::sight::broken;
+use crate::stats::Counters;
+use crate::whoami::ping_said;
+
+impl Decoder {
+    /// An answer to something of ours: nobody else may use our opaques.
+    //= docs/PROTOCOL.md#11
+    pub(super) fn answer(
+        &mut self,
+        frame: &[u8],
+        meaning: Meaning,
+        said: Said,
+    ) -> Result<Heard, CloseReason> {
+        Counters::add(&self.shared.counters.n_rxresp, 1);
+        match meaning {
+            Meaning::Request(id) if self.shared.lock().requests.answered(id) => {
+                let failed = self.shared.ours && self.is(&said, OURS);
+                let what = if failed { What::Error(id) } else { What::Response(id) };
+                Ok(Heard::Message(what, said.body))
+            }
+            Meaning::Pings => self.echo(said.bytes(frame)),
+            _ => Err(OVERLAP.into()),
+        }
+    }
+
+    fn echo(&mut self, body: &[u8]) -> Result<Heard, CloseReason> {
+        let text = ping_said(self.shared.dialect, body);
+        let parsed = text.and_then(|text| {
+            let (mark, digits) = text.split_first()?;
+            Some((*mark, std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?))
+        });
+        let (mark, number) = parsed.ok_or(broken("an echo that is not what was said"))?;
+        match (mark, u32::try_from(number)) {
+            (ECHO_OF_PING, _) => Ok(Heard::Say(Frame::Pong { nonce: number })),
+            (ECHO_OF_END, Ok(stream)) => {
+                let told = self.shared.lock().streams.hear_echo(stream);
+                Ok(if told { Heard::Say(end_of(stream, Body::EMPTY)) } else { Heard::Nothing })
+            }
+            _ => Err(broken("an echo that is not what was said").into()),
+        }
+    }
+}
+
+/// Why a request has failed, said by one of us.
+pub(super) fn error(id: u32, body: Body<'_>) -> Result<Frame<'_>, CloseReason> {
+    const RULE: &str = "a failure that cannot be read";
+    match body {
+        Body::Borrowed(bytes) => {
+            let Some(Word::Error { code, text, detail }) = Word::decode(bytes) else {
+                return Err(broken(RULE).into());
+            };
+            let message = Cow::Borrowed(text);
+            Ok(Frame::Error { id, code, message, detail: Body::Borrowed(detail) })
+        }
+        Body::Owned(mut buffer) => {
+            let Some(Word::Error { code, text, detail }) = Word::decode(buffer.readable()) else {
+                return Err(broken(RULE).into());
+            };
+            let message = Cow::Owned(text.to_owned());
+            let head_len = buffer.readable().len() - detail.len();
+            RecvBuffer::consume(&mut buffer, head_len);
+            Ok(Frame::Error { id, code, message, detail: Body::Owned(buffer) })
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Frames as they are written: prefix, kind, and a packet within a packet.
+//!
+//! ```text
+//!  d9d9f7 | kind | bytes( opaque-tag  bytes( message-tag bf id-key ID data-key bytes(BODY) ff ) )
+//!                                     `--- or compression-tag bytes( .. the same, compressed .. )
+//! ```
+
+use moorline_buffers::{PoolExhausted, SendBuffer};
+
+use crate::dialect::Dialect;
+use crate::head::{HEAD_LEN_MAX, head_len, major, put_head};
+use crate::limits::FRAME_OVERHEAD_MAX;
+use crate::pieces::{self, Way};
+
+/// CBOR's own tag, which says that CBOR follows.
+pub(crate) const PREFIX: [u8; 3] = [0xd9, 0xd9, 0xf7];
+
+const BREAK: u8 = 0xff;
+
+/// The byte behind the prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Post = 0xc6,
+    /// Or the answer to one: who receives it knows.
+    Request = 0x81,
+    Start = 0x9f,
+    Message = 0xc7,
+    End = 0xc8,
+}
+
+impl Kind {
+    pub(crate) const fn of(byte: u8) -> Option<Self> {
+        match byte {
+            0xc6 => Some(Self::Post),
+            0x81 => Some(Self::Request),
+            0x9f => Some(Self::Start),
+            0xc7 => Some(Self::Message),
+            0xc8 => Some(Self::End),
+            _ => None,
+        }
+    }
+}
+
+/// What a frame says, and on which opaque.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packet<'a> {
+    pub(crate) dialect: Dialect,
+    pub(crate) kind: Kind,
+    pub(crate) opaque: u64,
+    pub(crate) inner: Inner<'a>,
+}
+
+/// What stands behind the opaque.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Inner<'a> {
+    /// A message; the body is in two parts where that saves a copy.
+    Message { id: u64, body: [&'a [u8]; 2] },
+    /// A compression tag and a compressed message, encoded already.
+    Wrapped(&'a [u8]),
+    /// Nothing: the end of a stream.
+    End,
+}
+
+/// The bytes around a body.
+struct Around {
+    head: [u8; FRAME_OVERHEAD_MAX],
+    head_len: usize,
+    tail: &'static [u8],
+}
+
+impl Packet<'_> {
+    /// Bytes of the whole frame.
+    pub(crate) fn len(&self) -> usize {
+        let content_len = head_len(self.opaque) + self.inner_len();
+        PREFIX.len() + 1 + head_len(content_len as u64) + content_len + self.trails()
+    }
+
+    /// Appends the frame: in one block where it fits, else in pieces that go `way`, and are put
+    /// together before they leave.
+    pub(crate) fn append(
+        &self,
+        way: Option<Way>,
+        out: &mut SendBuffer,
+    ) -> Result<(), TooLongOrNoMemory> {
+        let around = self.around();
+        let [first, second] = self.body();
+        let len = around.head_len + first.len() + second.len() + around.tail.len();
+        if len > out.block_max() {
+            let way = way.ok_or(TooLongOrNoMemory::TooLong { len })?;
+            let parts = [&around.head[..around.head_len], first, second, around.tail];
+            return Ok(pieces::append(way, parts, out)?);
+        }
+        let mut rest = &mut out.reserve(len)?[..len];
+        for part in [&around.head[..around.head_len], first, second, around.tail] {
+            let (now, later) = rest.split_at_mut(part.len());
+            now.copy_from_slice(part);
+            rest = later;
+        }
+        out.commit(len);
+        Ok(())
+    }
+
+    #[inline]
+    fn around(&self) -> Around {
+        let mut head = [0; FRAME_OVERHEAD_MAX];
+        head[..3].copy_from_slice(&PREFIX);
+        head[3] = self.kind as u8;
+        let content_len = head_len(self.opaque) + self.inner_len();
+        let mut at = 4;
+        at += put_head(&mut head[at..], major::BYTES, content_len as u64);
+        at += put_head(&mut head[at..], major::TAG, self.opaque);
+        let tail: &'static [u8] = match self.inner {
+            Inner::Message { id, body } => {
+                let len = message_len(id, body);
+                at += put_head(&mut head[at..], major::BYTES, len as u64);
+                at += put_message(self.dialect, id, body, &mut head[at..]);
+                &[BREAK]
+            }
+            Inner::Wrapped(wrapped) => {
+                at += put_head(&mut head[at..], major::BYTES, wrapped.len() as u64);
+                &[]
+            }
+            Inner::End => {
+                head[at] = self.dialect.end_content();
+                at += 1;
+                if self.trails() > 0 { &[BREAK] } else { &[] }
+            }
+        };
+        Around { head, head_len: at, tail }
+    }
+
+    fn body(&self) -> [&[u8]; 2] {
+        match self.inner {
+            Inner::Message { body, .. } => body,
+            Inner::Wrapped(wrapped) => [wrapped, &[]],
+            Inner::End => [&[], &[]],
+        }
+    }
+
+    fn inner_len(&self) -> usize {
+        let with_head = |len: usize| head_len(len as u64) + len;
+        match self.inner {
+            Inner::Message { id, body } => with_head(message_len(id, body)),
+            Inner::Wrapped(wrapped) => with_head(wrapped.len()),
+            Inner::End => 1,
+        }
+    }
+
+    fn trails(&self) -> usize {
+        if matches!(self.inner, Inner::End) { self.dialect.end_trails() } else { 0 }
+    }
+}
+
+/// Why a frame could not be appended.
+#[derive(Debug)]
+pub(crate) enum TooLongOrNoMemory {
+    /// It goes in no block, and may not go in pieces.
+    TooLong {
+        len: usize,
+    },
+    NoMemory(PoolExhausted),
+}
+
+impl From<PoolExhausted> for TooLongOrNoMemory {
+    fn from(exhausted: PoolExhausted) -> Self {
+        Self::NoMemory(exhausted)
+    }
+}
+
+fn message_len(id: u64, [first, second]: [&[u8]; 2]) -> usize {
+    let body_len = first.len() + second.len();
+    5 + head_len(id) + 2 + head_len(body_len as u64) + body_len + 1
+}
+
+/// Writes a message up to its body.
+#[inline]
+fn put_message(dialect: Dialect, id: u64, body: [&[u8]; 2], out: &mut [u8]) -> usize {
+    out[..5].copy_from_slice(&dialect.opening());
+    let mut at = 5;
+    at += put_head(&mut out[at..], major::UINT, id);
+    out[at..at + 2].copy_from_slice(&dialect.data_key());
+    at += 2;
+    at + put_head(&mut out[at..], major::BYTES, (body[0].len() + body[1].len()) as u64)
+}
+
+/// Appends a message by itself, for what is to be compressed.
+pub(crate) fn extend_with_message(dialect: Dialect, id: u64, body: [&[u8]; 2], out: &mut Vec<u8>) {
+    let mut head = [0; 5 + 2 + 2 * HEAD_LEN_MAX];
+    let len = put_message(dialect, id, body, &mut head);
+    out.extend_from_slice(&head[..len]);
+    out.extend_from_slice(body[0]);
+    out.extend_from_slice(body[1]);
+    out.push(BREAK);
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

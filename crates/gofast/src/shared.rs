@@ -1,0 +1,45 @@
+//! What the parts of one open connection have in common.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use moorline_protocol::Format;
+
+use crate::compress::Press;
+use crate::dialect::Dialect;
+use crate::exchanges::Exchanges;
+use crate::ids::Ids;
+use crate::opaques::{Meaning, Opaques};
+use crate::stats::{Counters, Entered};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) dialect: Dialect,
+    pub(crate) format: Format,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) opaques: Opaques,
+    /// The peer is one of us, and knows the words of [`extension`](crate::extension).
+    pub(crate) ours: bool,
+    /// The longest frame the peer takes.
+    pub(crate) frame_max: u64,
+    pub(crate) press: Press,
+    /// Who we are, for whoever asks again.
+    pub(crate) whoami: Vec<u8>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) exchanges: Mutex<Exchanges>,
+    /// Among the open connections until the last part is gone.
+    pub(crate) _entered: Entered,
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Exchanges> {
+        // Nothing that can panic runs under it.
+        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The end of a stream has left; if it is one of ours its opaque may serve again.
+    pub(crate) fn end_left(&self, opaque: u64) {
+        if let Some(Meaning::Stream(place)) = self.opaques.meaning(opaque) {
+            self.lock().streams.end_left(place);
+        }
+    }
+}
