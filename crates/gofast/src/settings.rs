@@ -88,6 +88,9 @@ impl GofastSettings {
         if self.heartbeat.is_some_and(|period| period.is_zero()) {
             return Err("`heartbeat` is a period of nothing; `None` is never".into());
         }
+        if self.opaque_end.is_some() && self.opaque_start.is_none() {
+            return Err("`opaque_end` says nothing without `opaque_start`".into());
+        }
         for dials in [false, true] {
             self.opaques(dialect, dials)?;
         }
@@ -126,7 +129,11 @@ mod tests {
             (GofastSettings { name: Some("x".repeat(256)), ..good.clone() }, "`name`"),
             (GofastSettings { heartbeat: Some(Duration::ZERO), ..good.clone() }, "`heartbeat`"),
             (GofastSettings { opaque_start: Some(5), ..good.clone() }, "`opaque_start`"),
-            (GofastSettings { opaque_end: Some(1010), ..good.clone() }, "`opaque_end`"),
+            (GofastSettings { opaque_end: Some(1010), ..good.clone() }, "without `opaque_start`"),
+            (
+                GofastSettings { opaque_start: Some(1000), opaque_end: Some(1010), ..good.clone() },
+                "at least 16",
+            ),
         ] {
             let why = bad.check(Dialect::Y2017).unwrap_err();
             assert!(why.contains(part), "{why}");
