@@ -5,10 +5,6 @@
 /// together, and tell how many follow but for lengths above 65,535.
 pub const FRAME_MIN: usize = 9;
 
-/// Largest frame we take and say we take, unless set: one read. gofast's own default of 512 would
-/// refuse what every other protocol of ours carries.
-pub const BUFFERSIZE_DEFAULT: u64 = 64 * 1024;
-
 /// Least that can be set: our own whoami must fit, with a name and a few tags.
 pub const BUFFERSIZE_MIN: u64 = 256;
 

@@ -6,7 +6,7 @@ use moorline_protocol::Format;
 
 use crate::compress::Compression;
 use crate::dialect::Dialect;
-use crate::limits::{BUFFERSIZE_DEFAULT, BUFFERSIZE_MAX, BUFFERSIZE_MIN, NAME_MAX};
+use crate::limits::{BUFFERSIZE_MAX, BUFFERSIZE_MIN, FRAME_OVERHEAD_MAX, NAME_MAX};
 use crate::opaques::Opaques;
 use crate::whoami::names;
 
@@ -23,8 +23,9 @@ pub struct GofastSettings {
     /// Our version, for the peer. Default 1.
     pub version: u64,
     /// Longest packet we take, in bytes, and the length to which we unpack a compressed message. The
-    /// peer is told. Default 64 KiB, from 256 to a little below 1 GiB; gofast's is 512.
-    pub buffersize: u64,
+    /// peer is told. From 256 to a little below 1 GiB. Default: what the service's `message_max` needs,
+    /// so that what fits other protocols fits this one; gofast's is 512.
+    pub buffersize: Option<u64>,
     /// First opaque of this side. Default 1000 for who listens; 160,000 for who dials, and 30,000 in
     /// the dialect of 2016. The ranges of both sides must not overlap.
     pub opaque_start: Option<u64>,
@@ -51,7 +52,7 @@ impl Default for GofastSettings {
         Self {
             name: None,
             version: 1,
-            buffersize: BUFFERSIZE_DEFAULT,
+            buffersize: None,
             opaque_start: None,
             opaque_end: None,
             tags: String::new(),
@@ -70,10 +71,10 @@ impl GofastSettings {
     /// Which setting, and what it may be.
     //= docs/PROTOCOL.md#11
     pub(crate) fn check(&self, dialect: Dialect) -> Result<(), String> {
-        if !(BUFFERSIZE_MIN..=BUFFERSIZE_MAX).contains(&self.buffersize) {
+        let bounds = BUFFERSIZE_MIN..=BUFFERSIZE_MAX;
+        if let Some(size) = self.buffersize.filter(|size| !bounds.contains(size)) {
             return Err(format!(
-                "`buffersize` is {}, it must be from {BUFFERSIZE_MIN} to {BUFFERSIZE_MAX}",
-                self.buffersize
+                "`buffersize` is {size}, it must be from {BUFFERSIZE_MIN} to {BUFFERSIZE_MAX}"
             ));
         }
         if !(1..=9).contains(&self.gzip_level) {
@@ -95,6 +96,12 @@ impl GofastSettings {
             self.opaques(dialect, dials)?;
         }
         Ok(())
+    }
+
+    /// The longest packet that a service takes whose messages have so many bytes at most.
+    pub(crate) fn buffersize(&self, message_max: u64) -> u64 {
+        let needed = message_max.saturating_add(FRAME_OVERHEAD_MAX as u64);
+        self.buffersize.unwrap_or(needed.min(BUFFERSIZE_MAX))
     }
 
     /// The opaques of one side.
@@ -122,8 +129,11 @@ mod tests {
             assert_eq!(good.check(dialect), Ok(()));
         }
         for (bad, part) in [
-            (GofastSettings { buffersize: 255, ..good.clone() }, "`buffersize` is 255"),
-            (GofastSettings { buffersize: 1 << 30, ..good.clone() }, "`buffersize` is 1073741824"),
+            (GofastSettings { buffersize: Some(255), ..good.clone() }, "`buffersize` is 255"),
+            (
+                GofastSettings { buffersize: Some(1 << 30), ..good.clone() },
+                "`buffersize` is 1073741824",
+            ),
             (GofastSettings { gzip_level: 0, ..good.clone() }, "`gzip_level` is 0"),
             (GofastSettings { tags: "gzip,snappy".into(), ..good.clone() }, "\"snappy\""),
             (GofastSettings { name: Some("x".repeat(256)), ..good.clone() }, "`name`"),

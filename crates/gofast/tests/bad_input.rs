@@ -16,7 +16,7 @@ use support::{Ours, REAL, Who, around, end, frame, hex, id_of, message, peers, p
 const BOTH: [Dialect; 2] = [Dialect::Y2016, Dialect::Y2017];
 
 fn settings() -> GofastSettings {
-    GofastSettings { buffersize: 4096, tags: "gzip,lzw".into(), ..GofastSettings::default() }
+    GofastSettings { buffersize: Some(4096), tags: "gzip,lzw".into(), ..GofastSettings::default() }
 }
 
 fn met(dialect: Dialect) -> Ours {
@@ -199,7 +199,7 @@ fn five_gigabytes_are_refused_and_a_gigabyte_that_is_allowed_is_not_allocated() 
         let reason = ours.hear(&hex("d9d9f7c65b000000012a05f200")).unwrap_err();
         assert!(reason.to_string().contains("longer than the buffer"), "{reason}");
         let wide =
-            GofastSettings { buffersize: (1 << 30) - (1 << 20), ..GofastSettings::default() };
+            GofastSettings { buffersize: Some((1 << 30) - (1 << 20)), ..GofastSettings::default() };
         let mut ours = Ours::met(dialect, wide, REAL);
         let head = hex("d9d9f7c65a3f000000da000271035a3efffff6");
         assert!(ours.hear(&head).unwrap().is_empty());

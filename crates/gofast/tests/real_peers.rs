@@ -60,7 +60,7 @@ fn the_meeting_of_2017_is_that_of_running_peers() {
     // We are their server, under its name, without a word of our own.
     let settings = GofastSettings {
         name: Some("server-0".into()),
-        buffersize: 4096,
+        buffersize: Some(4096),
         extension: false,
         opaque_start: Some(1000),
         opaque_end: Some(5000),

@@ -48,6 +48,8 @@
 //! * `aws-lc` (default): services use the cryptographic primitives of aws-lc unless
 //!   [`ServiceBuilder::provider`] says otherwise. It needs a C compiler and nothing else. Without it
 //!   (`default-features = false`) everything is pure Rust; on the wire there is no difference.
+//! * `gofast`: the protocols `gofast` and `gofast-2016` are there beside `msgpack`, with their settings
+//!   and statistics in the module of that name.
 //!
 //! # Design decisions
 //! * Layers are crates; this one only names them. What is exported here is what an application of
@@ -83,6 +85,16 @@ pub use moorline_session::{
 pub mod schema {
     pub use moorline_protocol::schema::{Change, ParseError, Schema, Verdict};
     pub use moorline_service::schema::{assert_compatible, assert_schema_compatible};
+}
+
+/// The protocols `gofast` and `gofast-2016`: their settings and statistics. They are registered as they
+/// are by default; a service gets its own by [`ServiceBuilder::protocol`].
+#[cfg(feature = "gofast")]
+pub mod gofast {
+    pub use moorline_gofast::{
+        ConnectionStats, Dialect, Gofast, GofastSettings, GofastStats, Statistics,
+    };
+    pub use moorline_protocol::Format;
 }
 
 #[cfg(feature = "aws-lc")]

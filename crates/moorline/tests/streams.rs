@@ -18,12 +18,12 @@ use tokio::sync::Notify;
 struct Count {
     to: u64,
 }
-register_message!(stream Count as "e2e.Count": u64 => u64);
+register_message!(stream Count as "e2e.Count", id = 121: u64 => u64);
 
 /// A stream of blobs that are sent back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Mirror;
-register_message!(stream Mirror as "e2e.Mirror": support::Blob => support::Blob);
+register_message!(stream Mirror as "e2e.Mirror", id = 122: support::Blob => support::Blob);
 
 /// Sends numbers down, and the sum of what came up as the last word.
 async fn count(_cx: Context, count: Count, mut stream: Stream<u64, u64>) {
@@ -75,6 +75,13 @@ fn streams_go_both_ways_over_a_unix_socket() {
 #[test]
 fn streams_go_both_ways_in_memory_and_in_clear() {
     run(async { streams_go_both_ways(&Wire::new("mem", "msgpack-plain")).await });
+}
+
+#[cfg(feature = "gofast")]
+#[test]
+fn over_gofast() {
+    run(async { streams_go_both_ways(&Wire::new("tcp", "gofast")).await });
+    run(async { streams_go_both_ways(&Wire::new("mem", "gofast-2016")).await });
 }
 
 #[test]

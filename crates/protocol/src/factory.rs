@@ -158,6 +158,11 @@ impl ProtocolRegistry {
         Ok(())
     }
 
+    /// Adds one, or puts it in the place of that of the same name.
+    pub fn put(&mut self, factory: Arc<dyn ProtocolFactory>) {
+        self.factories.insert(factory.name(), factory);
+    }
+
     /// Finds one.
     ///
     /// # Errors

@@ -227,7 +227,8 @@ impl ServiceBuilder {
         self
     }
 
-    /// Adds a protocol to those that are registered.
+    /// Adds a protocol to those that are registered, or puts another in the place of one of the same
+    /// name: that is how a protocol gets settings of its own.
     pub fn protocol(mut self, factory: Arc<dyn ProtocolFactory>) -> Self {
         self.protocols.push(factory);
         self
@@ -264,7 +265,7 @@ impl ServiceBuilder {
         let required = Required::of(&self.required, &registry)?;
         let mut protocols = ProtocolRegistry::registered()?;
         for factory in self.protocols {
-            protocols.add(factory)?;
+            protocols.put(factory);
         }
         let provider = self.provider.map_or_else(provider::offered, Ok)?;
         let mut boot_id = [0; 8];

@@ -27,7 +27,7 @@ fn gofast(dialect: Dialect, extension: bool, tags: &str) -> Box<dyn ProtocolFact
     let settings = GofastSettings {
         // The handlers of these tests read it.
         format: Format::MessagePack,
-        buffersize: 4 << 20,
+        buffersize: Some(4 << 20),
         tags: tags.into(),
         extension,
         ..GofastSettings::default()

@@ -189,7 +189,7 @@ impl Meeting {
             _entered: side.stats.enter(&name, &self.counters),
         });
         let opened = self.opened(&shared, &peer, &name);
-        let buffersize = side.settings.buffersize;
+        let buffersize = side.settings.buffersize(own.message_max);
         let unpress = Unpress::new(side.settings.compressions(), buffersize);
         (Decoder::new(shared, side.local.recv.clone(), unpress, buffersize), opened)
     }
@@ -242,7 +242,7 @@ fn own_whoami(side: &Side) -> Whoami {
     Whoami {
         name: settings.name.as_ref().unwrap_or(&side.local.agent).clone().into_bytes(),
         version: Some(settings.version),
-        buffersize: settings.buffersize,
+        buffersize: settings.buffersize(limits.message_max),
         tags: tags.join(","),
     }
 }

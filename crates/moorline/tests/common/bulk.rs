@@ -52,7 +52,7 @@ pub(crate) async fn what_is_above_the_limit_of_the_peer_is_refused_here(wire: &W
     server.handle_now(|_, _: Ask| Ok(Told { number: 1 }));
     client.handle(|_, _: Blob| async { Ok(blob(150_000)) });
     let pair = wire.open(&server, &client).await;
-    let fits = blob(usize::try_from(LIMIT).unwrap() - 10);
+    let fits = blob(usize::try_from(LIMIT).unwrap() - 20);
     assert!(within(pair.here.request(fits.clone())).await.unwrap() == fits);
     let error = within(pair.here.request(blob(100_001))).await.unwrap_err();
     let CallError::NotSent(SendError::TooLarge { size, limit }) = error else {

@@ -26,7 +26,11 @@ pub(crate) async fn two_handlers_of_one_message_stop_the_start(wire: &Wire) {
 pub(crate) async fn unknown_names_are_answered_with_the_known_ones(wire: &Wire) {
     let service = wire.service();
     let place = wire.place();
-    let protocols = "no protocol is named \"msgpak\"; there are: msgpack, msgpack-plain";
+    let protocols = if cfg!(feature = "gofast") {
+        "no protocol is named \"msgpak\"; there are: gofast, gofast-2016, msgpack, msgpack-plain"
+    } else {
+        "no protocol is named \"msgpak\"; there are: msgpack, msgpack-plain"
+    };
     assert_eq!(accept(&service, &place, "msgpak").await, protocols);
     assert_eq!(connect(&service, &place, "msgpak").await, protocols);
     let schemes = "no transport for \"udp://\"; there are: mem, tcp, uds";

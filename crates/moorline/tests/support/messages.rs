@@ -12,7 +12,7 @@ pub(crate) struct Note {
     pub(crate) number: u64,
     pub(crate) text: String,
 }
-register_message!(Note as "e2e.Note");
+register_message!(Note as "e2e.Note", id = 101);
 
 /// A post that borrows from the receive buffer.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub(crate) struct Chat<'a> {
     pub(crate) from: &'a str,
     pub(crate) text: &'a str,
 }
-register_message!(Chat<'_> as "e2e.Chat");
+register_message!(Chat<'_> as "e2e.Chat", id = 102);
 
 /// A request with a typed error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,40 +35,40 @@ pub(crate) struct Told {
 pub(crate) struct Reject {
     pub(crate) why: String,
 }
-register_message!(Ask as "e2e.Ask" => Told, Reject);
+register_message!(Ask as "e2e.Ask", id = 103 => Told, Reject);
 
 /// A request whose handlers take their time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Late {
     pub(crate) number: u64,
 }
-register_message!(Late as "e2e.Late" => Told);
+register_message!(Late as "e2e.Late", id = 104 => Told);
 
 /// A message most tests have no handler for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Score {
     pub(crate) points: u64,
 }
-register_message!(Score as "e2e.Score" => Told);
+register_message!(Score as "e2e.Score", id = 105 => Told);
 
 /// A message that a reader follows as deep as its peer says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Nest {
     pub(crate) inner: Vec<Nest>,
 }
-register_message!(Nest as "e2e.Nest" => Told);
+register_message!(Nest as "e2e.Nest", id = 106 => Told);
 
 /// Bytes there and back, as a post and as a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Blob {
     pub(crate) data: Bytes,
 }
-register_message!(Blob as "e2e.Blob" => Blob);
+register_message!(Blob as "e2e.Blob", id = 107 => Blob);
 
 /// Bytes on demand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fetch {}
-register_message!(Fetch as "e2e.Fetch" => Blob);
+register_message!(Fetch as "e2e.Fetch", id = 108 => Blob);
 
 /// Bytes that are read and written in one piece: byte by byte, ten mebibytes take a debug build
 /// seconds.
