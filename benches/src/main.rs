@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod buffers;
+mod gofast;
 mod noise;
 mod pairs;
 mod report;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use report::Report;
 
-const USAGE: &str = "usage: moorline-benches buffers|buffers-profile|noise.. [--json]";
+const USAGE: &str = "usage: moorline-benches buffers|buffers-profile|gofast|noise.. [--json]";
 
 fn main() -> ExitCode {
     let mut json = false;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--json" => json = true,
-            "buffers" | "buffers-profile" | "noise" => benches.push(argument),
+            "buffers" | "buffers-profile" | "gofast" | "noise" => benches.push(argument),
             _ => {
                 eprintln!("{argument:?} is no bench\n{USAGE}");
                 return ExitCode::from(2);
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         match bench.as_str() {
             "buffers" => buffers::run(&mut report),
             "buffers-profile" => buffers::profile(),
+            "gofast" => gofast::run(&mut report),
             _ => noise::run(&mut report),
         }
     }

@@ -103,7 +103,10 @@ impl Protocol for Connection {
         input: &'b mut RecvBuffer,
         out: &mut SendBuffer,
     ) -> Result<Step<'b>, CloseReason> {
-        let step = self.step(now, input, out);
+        let step = match &mut self.phase {
+            Phase::Open(decoder) => decoder.next(now, input),
+            _ => self.step(now, input, out),
+        };
         if let Err(reason) = &step {
             self.phase = Phase::Over(reason.clone());
             self.deadline = None;

@@ -22,7 +22,7 @@ use crate::opaques::Meaning;
 use crate::packet::Kind;
 use crate::shared::Shared;
 use crate::sight::{Seen, Sight, broken, look};
-use crate::stats::Counters;
+use crate::stats::{Counters, Received};
 use crate::whoami::{heartbeat_count, ping_said};
 
 /// Begins the text of a ping that the session has asked for.
@@ -42,18 +42,34 @@ pub(crate) struct Decoder {
     farewell: Option<Farewell>,
     /// A frame has come in part.
     amid: bool,
+    received: Received,
+    /// The body of this frame, where it was compressed.
+    unpressed: Option<RecvBuffer>,
 }
 
-/// What a frame turned out to be.
+/// What a frame turned out to be. Small, since it is handed from place to place; only at the end is a
+/// frame made of it.
 enum Heard {
     /// Nothing that concerns the session.
     Nothing,
     /// Something without a body.
-    Say(Frame<'static>),
-    /// Something that comes before this frame, which is looked at again.
-    First(Frame<'static>),
+    Say(Short),
+    /// The end of a stream, which comes before this frame: that is looked at again.
+    EndFirst(u32),
     /// Something with a body.
     Message(What, BodyAt),
+}
+
+/// What has no body of its own.
+enum Short {
+    Cancel(u32),
+    Ping(u64),
+    Pong(u64),
+    Heartbeat(u64),
+    /// Of a stream; its last value was kept.
+    End(u32),
+    /// Seldom said.
+    Other(Box<Frame<'static>>),
 }
 
 /// What has a body.
@@ -71,23 +87,14 @@ enum What {
 enum BodyAt {
     /// Within the frame.
     Here(Range<usize>),
-    /// It was compressed.
-    Unpressed(RecvBuffer),
+    /// It was compressed, and is in [`Decoder::unpressed`].
+    Unpressed,
 }
 
 /// A message within a frame.
 struct Said {
     id: u64,
     body: BodyAt,
-}
-
-impl Said {
-    fn bytes<'a>(&'a self, frame: &'a [u8]) -> &'a [u8] {
-        match &self.body {
-            BodyAt::Here(range) => &frame[range.clone()],
-            BodyAt::Unpressed(buffer) => buffer.readable(),
-        }
-    }
 }
 
 //= docs/PROTOCOL.md#11
@@ -103,8 +110,17 @@ impl Decoder {
         unpress: Unpress,
         content_max: u64,
     ) -> Self {
-        let trailers = Vec::new();
-        Self { shared, pool, unpress, content_max, trailers, farewell: None, amid: false }
+        Self {
+            shared,
+            pool,
+            unpress,
+            content_max,
+            trailers: Vec::new(),
+            farewell: None,
+            amid: false,
+            received: Received::default(),
+            unpressed: None,
+        }
     }
 
     pub(crate) fn next<'b>(
@@ -115,22 +131,27 @@ impl Decoder {
         loop {
             let arrived = input.unopened().len();
             input.mark_opened(arrived);
-            let Some(seen) = self.look(input)? else { return Ok(Step::NeedBytes) };
+            let Some(seen) = self.look(input)? else {
+                self.received.hand_on(&self.shared.counters);
+                return Ok(Step::NeedBytes);
+            };
             let heard = self.hear(now, input.readable(), &seen);
             let heard = heard.inspect_err(|_| self.drop_bytes(input.len()))?;
             match heard {
                 Heard::Nothing => self.count(&seen, input),
-                Heard::Say(frame) => {
+                Heard::Say(short) => {
                     self.count(&seen, input);
-                    return Ok(Step::Frame(frame, Cost::Exempt));
+                    return Ok(Step::Frame(self.short(short), Cost::Exempt));
                 }
-                Heard::First(frame) => return Ok(Step::Frame(frame, Cost::Exempt)),
+                Heard::EndFirst(stream) => {
+                    return Ok(Step::Frame(self.short(Short::End(stream)), Cost::Exempt));
+                }
                 Heard::Message(what, body) => {
                     self.count_received(&seen);
                     let frame = input.take(seen.len);
                     let body = match body {
                         BodyAt::Here(range) => Body::Borrowed(&frame[range]),
-                        BodyAt::Unpressed(buffer) => Body::Owned(buffer),
+                        BodyAt::Unpressed => self.unpressed.take().map_or(Body::EMPTY, Body::Owned),
                     };
                     return step(what, body, seen.len);
                 }
@@ -157,18 +178,20 @@ impl Decoder {
         Ok(None)
     }
 
-    fn drop_bytes(&self, count: usize) {
+    /// Nothing more is looked at.
+    fn drop_bytes(&mut self, count: usize) {
+        self.received.hand_on(&self.shared.counters);
         Counters::add(&self.shared.counters.n_dropped, count as u64);
     }
 
-    fn count(&self, seen: &Seen, input: &mut RecvBuffer) {
+    fn count(&mut self, seen: &Seen, input: &mut RecvBuffer) {
         self.count_received(seen);
         input.consume(seen.len);
     }
 
-    fn count_received(&self, seen: &Seen) {
-        Counters::add(&self.shared.counters.n_rx, 1);
-        Counters::add(&self.shared.counters.n_rxbyte, seen.len as u64);
+    fn count_received(&mut self, seen: &Seen) {
+        self.received.packets += 1;
+        self.received.bytes += seen.len as u64;
     }
 
     fn hear(&mut self, now: Instant, frame: &[u8], seen: &Seen) -> Result<Heard, CloseReason> {
@@ -207,13 +230,23 @@ impl Decoder {
                 let mut buffer = self.pool.acquire(body.len())?;
                 buffer.extend_from_slice(body)?;
                 buffer.mark_opened(body.len());
-                BodyAt::Unpressed(buffer)
+                self.unpressed = Some(buffer);
+                BodyAt::Unpressed
             }
         };
         Ok(Said { id, body })
     }
 
+    /// The body of a message.
+    fn body<'a>(&'a self, said: &Said, frame: &'a [u8]) -> &'a [u8] {
+        match &said.body {
+            BodyAt::Here(range) => &frame[range.clone()],
+            BodyAt::Unpressed => self.unpressed.as_ref().map_or(&[], RecvBuffer::readable),
+        }
+    }
+
     /// One of gofast's own messages.
+    #[inline]
     fn is(&self, said: &Said, built_in: u64) -> bool {
         said.id == self.shared.dialect.id_of(built_in)
     }
@@ -228,15 +261,15 @@ impl Decoder {
         if self.shared.opaques.meaning(opaque).is_some() {
             return Err(OVERLAP.into());
         }
-        Counters::add(&self.shared.counters.n_rxpost, 1);
+        self.received.posts += 1;
         if self.is(&said, HEARTBEAT) && said.id > 0 {
             Counters::add(&self.shared.counters.n_rxbeats, 1);
             self.shared.counters.heard(now);
-            let count = heartbeat_count(self.shared.dialect, said.bytes(frame)).unwrap_or(0);
-            return Ok(Heard::Say(Frame::Heartbeat { count }));
+            let count = heartbeat_count(self.shared.dialect, self.body(&said, frame));
+            return Ok(Heard::Say(Short::Heartbeat(count.unwrap_or(0))));
         }
         if self.shared.ours && self.is(&said, OURS) {
-            return self.word_posted(opaque, said.bytes(frame));
+            return self.word_posted(opaque, &said, frame);
         }
         let (kind, _) = self.shared.ids.kind(said.id);
         Ok(Heard::Message(What::Post(kind), said.body))
@@ -248,7 +281,7 @@ impl Decoder {
         }
         Counters::add(&self.shared.counters.n_rxreq, 1);
         let owed = if self.is(&said, PING) {
-            let text = ping_said(self.shared.dialect, said.bytes(frame));
+            let text = ping_said(self.shared.dialect, self.body(&said, frame));
             Some(Owed::Ping(text.unwrap_or(&[]).to_vec()))
         } else {
             self.is(&said, WHOAMI).then_some(Owed::Whoami)
@@ -257,7 +290,7 @@ impl Decoder {
         if let Some(owed) = owed {
             let number = exchanges.owed.note(opaque, owed);
             let too_many = || flow("more pings than answers that are read");
-            return Ok(Heard::Say(Frame::Ping { nonce: number.ok_or_else(too_many)? }));
+            return Ok(Heard::Say(Short::Ping(number.ok_or_else(too_many)?)));
         }
         let (kind, answer_id) = self.shared.ids.kind(said.id);
         let id = exchanges.requests.begin(opaque, answer_id).map_err(|error| match error {
@@ -273,13 +306,13 @@ impl Decoder {
         }
         let begun = self.shared.lock().streams.begin_of_peer(opaque, said.id);
         match begun {
-            Begun::Over(stream) => Ok(Heard::First(end_of(stream, Body::EMPTY))),
+            Begun::Over(stream) => Ok(Heard::EndFirst(stream)),
             Begun::InUse => Err(broken("a stream begun on an opaque that stands for one").into()),
             Begun::NoNumber => Err(flow("more than 2^31 streams in one session").into()),
             Begun::New(stream) => {
                 Counters::add(&self.shared.counters.n_rxstart, 1);
                 if self.shared.ours && self.is(&said, RAW) {
-                    std::str::from_utf8(said.bytes(frame))
+                    std::str::from_utf8(self.body(&said, frame))
                         .map_err(|_| broken("the name of a stream of bytes is text"))?;
                     return Ok(Heard::Message(What::OpenRaw(stream), said.body));
                 }
@@ -295,9 +328,9 @@ impl Decoder {
             Counters::add(&self.shared.counters.n_mdrops, 1);
             return Ok(Heard::Nothing);
         };
-        Counters::add(&self.shared.counters.n_rxstream, 1);
+        self.received.messages += 1;
         if self.shared.ours && self.is(&said, OURS) {
-            return self.word_on_stream(opaque, stream, said.bytes(frame));
+            return self.word_on_stream(opaque, stream, &said, frame);
         }
         if !is_heard {
             Counters::add(&self.shared.counters.n_mdrops, 1);
@@ -324,9 +357,22 @@ impl Decoder {
             Counters::add(&self.shared.counters.n_rxfin, 1);
         }
         let EndSaid::Told(stream) = said else { return Heard::Nothing };
-        let place = self.trailers.iter().position(|(of, _)| *of == stream);
-        let trailer = place.map(|place| Body::Owned(self.trailers.swap_remove(place).1));
-        Heard::Say(end_of(stream, trailer.unwrap_or(Body::EMPTY)))
+        Heard::Say(Short::End(stream))
+    }
+
+    fn short(&mut self, short: Short) -> Frame<'static> {
+        match short {
+            Short::Cancel(id) => Frame::Cancel { id },
+            Short::Ping(nonce) => Frame::Ping { nonce },
+            Short::Pong(nonce) => Frame::Pong { nonce },
+            Short::Heartbeat(count) => Frame::Heartbeat { count },
+            Short::End(stream) => {
+                let place = self.trailers.iter().position(|(of, _)| *of == stream);
+                let trailer = place.map(|place| Body::Owned(self.trailers.swap_remove(place).1));
+                Frame::End { stream, trailer: trailer.unwrap_or(Body::EMPTY) }
+            }
+            Short::Other(frame) => *frame,
+        }
     }
 
     /// gofast has no farewell: between two frames an end is a good one.
@@ -350,11 +396,8 @@ fn flow(rule: &'static str) -> Violation {
     Violation::with_code(11, rule, ErrorCode::FLOW)
 }
 
-fn end_of(stream: u32, trailer: Body<'static>) -> Frame<'static> {
-    Frame::End { stream, trailer }
-}
-
 /// The frame of a message, and what it would cost if anybody counted.
+#[inline]
 fn step(what: What, body: Body<'_>, len: usize) -> Result<Step<'_>, CloseReason> {
     let meta = Meta::default();
     let cost = len as u64 + UNIT_COST;

@@ -105,6 +105,7 @@ impl Encoder for GofastEncoder {
 }
 
 impl GofastEncoder {
+    #[inline]
     fn post(
         &self,
         (kind, meta): (&Type, &Meta),
@@ -239,11 +240,12 @@ impl GofastEncoder {
         way: Option<Way>,
         out: &mut SendBuffer,
     ) -> Result<(), EncodeError> {
-        let (size, limit) = (packet.len() as u64, self.shared.frame_max);
+        let lens = packet.lens();
+        let (size, limit) = (lens.frame as u64, self.shared.frame_max);
         if size > limit {
             return Err(EncodeError::TooLarge { size, limit });
         }
-        packet.append(way, out).map_err(|error| match error {
+        packet.append(&lens, way, out).map_err(|error| match error {
             TooLongOrNoMemory::NoMemory(exhausted) => exhausted.into(),
             TooLongOrNoMemory::TooLong { len } => {
                 EncodeError::TooLarge { size: len as u64, limit: out.block_max() as u64 }

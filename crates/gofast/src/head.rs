@@ -33,10 +33,14 @@ impl Head {
         match low {
             0..=23 => Ok(Some(Self { major, value: Some(low.into()), len: 1 })),
             24..=27 => {
-                let len = 1 << (low - 24);
-                let Some(number) = bytes.get(1..=len) else { return Ok(None) };
-                let value = number.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-                Ok(Some(Self { major, value: Some(value), len: 1 + len }))
+                let number = &bytes[1..];
+                let (value, len) = match low {
+                    24 => (number.first().map(|byte| u64::from(*byte)), 2),
+                    25 => (number.first_chunk().map(|two| u16::from_be_bytes(*two).into()), 3),
+                    26 => (number.first_chunk().map(|four| u32::from_be_bytes(*four).into()), 5),
+                    _ => (number.first_chunk().map(|eight| u64::from_be_bytes(*eight)), 9),
+                };
+                Ok(value.map(|value| Self { major, value: Some(value), len }))
             }
             31 => Ok(Some(Self { major, value: None, len: 1 })),
             _ => Err(NoHead),

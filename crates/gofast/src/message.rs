@@ -13,7 +13,10 @@ pub(crate) fn read(dialect: Dialect, message: &[u8]) -> Option<(u64, Range<usize
     let opening = dialect.opening();
     let data_key = dialect.data_key();
     let id_key = [opening[3], opening[4]];
-    let mut rest = message.strip_prefix(&opening[..3])?;
+    let (first, mut rest) = message.split_first_chunk()?;
+    if *first != [opening[0], opening[1], opening[2]] {
+        return None;
+    }
     let (mut id, mut data) = (None, None);
     loop {
         if rest == [0xff] {

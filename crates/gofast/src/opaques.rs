@@ -23,7 +23,9 @@ pub(crate) struct Opaques {
     start: u64,
     end: u64,
     holes: &'static [u64],
-    dials: bool,
+    /// Said for every post and looked at for every answer, so counted once.
+    posts: u64,
+    whoami: u64,
     requests: u32,
     streams: u32,
 }
@@ -57,8 +59,8 @@ impl Opaques {
                 allowed.end()
             ));
         }
-        let mut opaques =
-            Self { start, end, holes: dialect.reserved_opaques(), dials, requests: 0, streams: 0 };
+        let holes = dialect.reserved_opaques();
+        let mut opaques = Self { start, end, holes, posts: 0, whoami: 0, requests: 0, streams: 0 };
         let count = opaques.count();
         if count < OPAQUES_MIN {
             return Err(format!(
@@ -66,6 +68,8 @@ impl Opaques {
                  are needed (settings `opaque_start` and `opaque_end`)"
             ));
         }
+        opaques.posts = opaques.nth(POSTS);
+        opaques.whoami = opaques.nth(count - if dials { 1 } else { 2 });
         opaques.share(1, 1);
         Ok(opaques)
     }
@@ -88,16 +92,16 @@ impl Opaques {
         self.streams
     }
 
-    pub(crate) fn posts(&self) -> u64 {
-        self.nth(POSTS)
+    pub(crate) const fn posts(&self) -> u64 {
+        self.posts
     }
 
     pub(crate) fn pings(&self) -> u64 {
         self.nth(PINGS)
     }
 
-    pub(crate) fn whoami(&self) -> u64 {
-        self.nth(self.count() - if self.dials { 1 } else { 2 })
+    pub(crate) const fn whoami(&self) -> u64 {
+        self.whoami
     }
 
     pub(crate) fn request(&self, id: u32) -> u64 {
@@ -115,7 +119,7 @@ impl Opaques {
         if !(self.start..=self.end).contains(&opaque) {
             return None;
         }
-        if opaque == self.whoami() {
+        if opaque == self.whoami {
             return Some(Meaning::Whoami);
         }
         let holes = self.holes.iter().filter(|hole| (self.start..=opaque).contains(hole));

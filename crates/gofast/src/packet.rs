@@ -61,74 +61,103 @@ pub(crate) enum Inner<'a> {
     End,
 }
 
-/// The bytes around a body.
-struct Around {
-    head: [u8; FRAME_OVERHEAD_MAX],
-    head_len: usize,
-    tail: &'static [u8],
+/// Lengths within a frame, from the outside in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lens {
+    /// The whole frame.
+    pub(crate) frame: usize,
+    /// Within the outer byte string.
+    content: usize,
+    /// Of the message, or of what is wrapped.
+    inner: usize,
 }
 
 impl Packet<'_> {
+    #[inline]
+    pub(crate) fn lens(&self) -> Lens {
+        let (inner, with_head) = match self.inner {
+            Inner::Message { id, body } => {
+                let len = message_len(id, body);
+                (len, head_len(len as u64) + len)
+            }
+            Inner::Wrapped(wrapped) => {
+                (wrapped.len(), head_len(wrapped.len() as u64) + wrapped.len())
+            }
+            Inner::End => (0, 1),
+        };
+        let content = head_len(self.opaque) + with_head;
+        let frame = PREFIX.len() + 1 + head_len(content as u64) + content + self.trails();
+        Lens { frame, content, inner }
+    }
+
     /// Bytes of the whole frame.
     pub(crate) fn len(&self) -> usize {
-        let content_len = head_len(self.opaque) + self.inner_len();
-        PREFIX.len() + 1 + head_len(content_len as u64) + content_len + self.trails()
+        self.lens().frame
     }
 
     /// Appends the frame: in one block where it fits, else in pieces that go `way`, and are put
     /// together before they leave.
+    #[inline]
     pub(crate) fn append(
         &self,
+        lens: &Lens,
         way: Option<Way>,
         out: &mut SendBuffer,
     ) -> Result<(), TooLongOrNoMemory> {
-        let around = self.around();
+        if lens.frame > out.block_max() {
+            return self.append_in_pieces(lens, way, out);
+        }
+        let frame = &mut out.reserve(lens.frame)?[..lens.frame];
+        let mut at = self.put_head_of(lens, frame);
         let [first, second] = self.body();
-        let len = around.head_len + first.len() + second.len() + around.tail.len();
-        if len > out.block_max() {
-            let way = way.ok_or(TooLongOrNoMemory::TooLong { len })?;
-            let parts = [&around.head[..around.head_len], first, second, around.tail];
-            return Ok(pieces::append(way, parts, out)?);
+        frame[at..at + first.len()].copy_from_slice(first);
+        at += first.len();
+        if !second.is_empty() {
+            frame[at..at + second.len()].copy_from_slice(second);
+            at += second.len();
         }
-        let mut rest = &mut out.reserve(len)?[..len];
-        for part in [&around.head[..around.head_len], first, second, around.tail] {
-            let (now, later) = rest.split_at_mut(part.len());
-            now.copy_from_slice(part);
-            rest = later;
+        if at < frame.len() {
+            frame[at] = BREAK;
         }
-        out.commit(len);
+        out.commit(lens.frame);
         Ok(())
     }
 
-    #[inline]
-    fn around(&self) -> Around {
+    #[cold]
+    fn append_in_pieces(
+        &self,
+        lens: &Lens,
+        way: Option<Way>,
+        out: &mut SendBuffer,
+    ) -> Result<(), TooLongOrNoMemory> {
+        let way = way.ok_or(TooLongOrNoMemory::TooLong { len: lens.frame })?;
         let mut head = [0; FRAME_OVERHEAD_MAX];
-        head[..3].copy_from_slice(&PREFIX);
-        head[3] = self.kind as u8;
-        let content_len = head_len(self.opaque) + self.inner_len();
-        let mut at = 4;
-        at += put_head(&mut head[at..], major::BYTES, content_len as u64);
-        at += put_head(&mut head[at..], major::TAG, self.opaque);
-        let tail: &'static [u8] = match self.inner {
-            Inner::Message { id, body } => {
-                let len = message_len(id, body);
-                at += put_head(&mut head[at..], major::BYTES, len as u64);
-                at += put_message(self.dialect, id, body, &mut head[at..]);
-                &[BREAK]
-            }
-            Inner::Wrapped(wrapped) => {
-                at += put_head(&mut head[at..], major::BYTES, wrapped.len() as u64);
-                &[]
-            }
-            Inner::End => {
-                head[at] = self.dialect.end_content();
-                at += 1;
-                if self.trails() > 0 { &[BREAK] } else { &[] }
-            }
-        };
-        Around { head, head_len: at, tail }
+        let len = self.put_head_of(lens, &mut head);
+        let [first, second] = self.body();
+        let tail = &[BREAK][..lens.frame - len - first.len() - second.len()];
+        Ok(pieces::append(way, [&head[..len], first, second, tail], out)?)
     }
 
+    /// Writes everything up to the body and returns how long that is.
+    #[inline]
+    fn put_head_of(&self, lens: &Lens, out: &mut [u8]) -> usize {
+        let [first, second, third] = PREFIX;
+        out[..4].copy_from_slice(&[first, second, third, self.kind as u8]);
+        let mut at = 4;
+        at += put_head(&mut out[at..], major::BYTES, lens.content as u64);
+        at += put_head(&mut out[at..], major::TAG, self.opaque);
+        if let Inner::End = self.inner {
+            out[at] = self.dialect.end_content();
+            return at + 1;
+        }
+        at += put_head(&mut out[at..], major::BYTES, lens.inner as u64);
+        if let Inner::Message { id, body } = self.inner {
+            at += put_message(self.dialect, id, body, &mut out[at..]);
+        }
+        at
+    }
+
+    #[inline]
     fn body(&self) -> [&[u8]; 2] {
         match self.inner {
             Inner::Message { body, .. } => body,
@@ -137,15 +166,7 @@ impl Packet<'_> {
         }
     }
 
-    fn inner_len(&self) -> usize {
-        let with_head = |len: usize| head_len(len as u64) + len;
-        match self.inner {
-            Inner::Message { id, body } => with_head(message_len(id, body)),
-            Inner::Wrapped(wrapped) => with_head(wrapped.len()),
-            Inner::End => 1,
-        }
-    }
-
+    #[inline]
     fn trails(&self) -> usize {
         if matches!(self.inner, Inner::End) { self.dialect.end_trails() } else { 0 }
     }
@@ -167,6 +188,7 @@ impl From<PoolExhausted> for TooLongOrNoMemory {
     }
 }
 
+#[inline]
 fn message_len(id: u64, [first, second]: [&[u8]; 2]) -> usize {
     let body_len = first.len() + second.len();
     5 + head_len(id) + 2 + head_len(body_len as u64) + body_len + 1

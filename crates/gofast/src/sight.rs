@@ -42,12 +42,12 @@ pub(crate) const fn broken(rule: &'static str) -> Violation {
 //= docs/PROTOCOL.md#11
 #[inline]
 pub(crate) fn look(dialect: Dialect, bytes: &[u8], content_max: u64) -> Result<Sight, Violation> {
-    // What is wrong is seen as early as possible, however it comes.
-    let known = bytes.len().min(PREFIX.len());
-    if bytes[..known] != PREFIX[..known] {
-        return Err(broken("a frame begins with d9d9f7"));
+    let Some(&[first, second, third, kind]) = bytes.first_chunk() else {
+        return beginning(bytes);
+    };
+    if [first, second, third] != PREFIX {
+        return Err(NO_PREFIX);
     }
-    let Some(&kind) = bytes.get(PREFIX.len()) else { return Ok(missing(bytes)) };
     let kind = Kind::of(kind).ok_or(broken("a kind of frame that does not exist"))?;
     let mut at = PREFIX.len() + 1;
     let Some((content_len, head_len)) = number(&bytes[at..], major::BYTES)? else {
@@ -88,6 +88,13 @@ pub(crate) fn look(dialect: Dialect, bytes: &[u8], content_max: u64) -> Result<S
         return Err(broken("the end of a stream ends with a break"));
     }
     Ok(Sight::Whole(seen))
+}
+
+const NO_PREFIX: Violation = broken("a frame begins with d9d9f7");
+
+/// What is wrong is seen as early as possible, however it comes.
+fn beginning(bytes: &[u8]) -> Result<Sight, Violation> {
+    if PREFIX.starts_with(bytes) || bytes == PREFIX { Ok(missing(bytes)) } else { Err(NO_PREFIX) }
 }
 
 fn missing(bytes: &[u8]) -> Sight {

@@ -86,6 +86,28 @@ counters! {
     invalid,
 }
 
+/// What is counted for every frame, by who alone counts it: handed on when there is nothing more to
+/// look at.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) posts: u64,
+    pub(crate) messages: u64,
+}
+
+impl Received {
+    pub(crate) fn hand_on(&mut self, counters: &Counters) {
+        let Self { packets, bytes, posts, messages } = std::mem::take(self);
+        if packets > 0 {
+            Counters::add(&counters.n_rx, packets);
+            Counters::add(&counters.n_rxbyte, bytes);
+            Counters::add(&counters.n_rxpost, posts);
+            Counters::add(&counters.n_rxstream, messages);
+        }
+    }
+}
+
 impl Counters {
     pub(crate) fn add(counter: &AtomicU64, count: u64) {
         if count > 0 {

@@ -68,7 +68,7 @@ impl Meeting {
         let packet = Packet { dialect, kind: Kind::Request, opaque, inner };
         Counters::add(&self.counters.n_tx, 1);
         Counters::add(&self.counters.n_txbyte, packet.len() as u64);
-        packet.append(None, out).map_err(|error| match error {
+        packet.append(&packet.lens(), None, out).map_err(|error| match error {
             TooLongOrNoMemory::NoMemory(exhausted) => exhausted.into(),
             TooLongOrNoMemory::TooLong { .. } => self.missed(Missed::Whoami),
         })

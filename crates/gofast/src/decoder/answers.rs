@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use moorline_buffers::RecvBuffer;
 use moorline_protocol::{Body, CloseReason, Frame};
 
-use super::{Decoder, ECHO_OF_END, ECHO_OF_PING, Heard, OVERLAP, Said, What, end_of};
+use super::{Decoder, ECHO_OF_END, ECHO_OF_PING, Heard, OVERLAP, Said, Short, What};
 use crate::dialect::OURS;
 use crate::extension::Word;
 use crate::opaques::Meaning;
@@ -29,12 +29,12 @@ impl Decoder {
                 let what = if failed { What::Error(id) } else { What::Response(id) };
                 Ok(Heard::Message(what, said.body))
             }
-            Meaning::Pings => self.echo(said.bytes(frame)),
+            Meaning::Pings => self.echo(self.body(&said, frame)),
             _ => Err(OVERLAP.into()),
         }
     }
 
-    fn echo(&mut self, body: &[u8]) -> Result<Heard, CloseReason> {
+    fn echo(&self, body: &[u8]) -> Result<Heard, CloseReason> {
         let text = ping_said(self.shared.dialect, body);
         let parsed = text.and_then(|text| {
             let (mark, digits) = text.split_first()?;
@@ -42,10 +42,10 @@ impl Decoder {
         });
         let (mark, number) = parsed.ok_or(broken("an echo that is not what was said"))?;
         match (mark, u32::try_from(number)) {
-            (ECHO_OF_PING, _) => Ok(Heard::Say(Frame::Pong { nonce: number })),
+            (ECHO_OF_PING, _) => Ok(Heard::Say(Short::Pong(number))),
             (ECHO_OF_END, Ok(stream)) => {
                 let told = self.shared.lock().streams.hear_echo(stream);
-                Ok(if told { Heard::Say(end_of(stream, Body::EMPTY)) } else { Heard::Nothing })
+                Ok(if told { Heard::Say(Short::End(stream)) } else { Heard::Nothing })
             }
             _ => Err(broken("an echo that is not what was said").into()),
         }

@@ -2,7 +2,7 @@
 
 use moorline_protocol::{CloseReason, Farewell, Frame};
 
-use super::{Decoder, Heard};
+use super::{Decoder, Heard, Said, Short};
 use crate::extension::Word;
 use crate::sight::broken;
 use crate::stats::Counters;
@@ -11,20 +11,26 @@ const RULE: &str = "a word between two of us that cannot be read";
 
 impl Decoder {
     /// One that came as a post.
-    pub(super) fn word_posted(&mut self, opaque: u64, body: &[u8]) -> Result<Heard, CloseReason> {
-        match Word::decode(body).ok_or(broken(RULE))? {
+    pub(super) fn word_posted(
+        &mut self,
+        opaque: u64,
+        said: &Said,
+        frame: &[u8],
+    ) -> Result<Heard, CloseReason> {
+        match Word::decode(self.body(said, frame)).ok_or(broken(RULE))? {
             // Nothing, where the answer is on its way already.
             Word::Cancel => Ok(match self.shared.lock().requests.slot_of(opaque) {
-                Some(id) => Heard::Say(Frame::Cancel { id }),
+                Some(id) => Heard::Say(Short::Cancel(id)),
                 None => Heard::Nothing,
             }),
             Word::GoAway { obeyed, code, text } => {
                 let message = text.to_owned().into();
-                Ok(Heard::Say(Frame::GoAway { code, message, obeyed }))
+                Ok(other(Frame::GoAway { code, message, obeyed }))
             }
             Word::Close { code, text } => {
-                self.farewell = Some(Farewell::new(code, text));
-                Ok(Heard::Say(Frame::Close { code, message: text.to_owned().into() }))
+                let message = text.to_owned();
+                self.farewell = Some(Farewell::new(code, &message));
+                Ok(other(Frame::Close { code, message: message.into() }))
             }
             _ => Err(broken(RULE).into()),
         }
@@ -35,15 +41,17 @@ impl Decoder {
         &mut self,
         opaque: u64,
         stream: u32,
-        body: &[u8],
+        said: &Said,
+        frame: &[u8],
     ) -> Result<Heard, CloseReason> {
-        match Word::decode(body).ok_or(broken(RULE))? {
+        match Word::decode(self.body(said, frame)).ok_or(broken(RULE))? {
             Word::Reset { code, text } => {
+                let message = text.to_owned();
                 self.trailers.retain(|(of, _)| *of != stream);
                 let at = self.stream_at(opaque);
                 let told = at.and_then(|at| self.shared.lock().streams.hear_reset(at));
                 Ok(told.map_or(Heard::Nothing, |stream| {
-                    Heard::Say(Frame::Reset { stream, code, message: text.to_owned().into() })
+                    other(Frame::Reset { stream, code, message: message.into() })
                 }))
             }
             Word::Trailer(value) => {
@@ -65,4 +73,8 @@ impl Decoder {
             _ => Err(broken(RULE).into()),
         }
     }
+}
+
+fn other(frame: Frame<'static>) -> Heard {
+    Heard::Say(Short::Other(Box::new(frame)))
 }

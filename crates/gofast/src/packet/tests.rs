@@ -13,7 +13,7 @@ fn frame(dialect: Dialect, kind: Kind, opaque: u64, inner: Inner<'_>) -> Vec<u8>
     let pool = BlockPool::new(BlockPoolConfig::messages());
     let mut out = SendBuffer::new(&pool);
     let packet = Packet { dialect, kind, opaque, inner };
-    packet.append(None, &mut out).unwrap();
+    packet.append(&packet.lens(), None, &mut out).unwrap();
     let bytes = out.pop_block().unwrap().bytes().to_vec();
     assert_eq!(bytes.len(), packet.len());
     bytes
