@@ -19,6 +19,14 @@ use crate::session_ref::SessionRef;
 pub struct Call<Q: Request> {
     session: SessionRef,
     request: Q,
+    terms: CallTerms,
+}
+
+/// How long a call may take, and what its handler is told beside the request: the settings of a
+/// [`Call`] by themselves, for whoever sends a request more than once.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct CallTerms {
     timeout: Timeout,
     /// Whatever else is said, no longer than this.
     at_most: Option<Duration>,
@@ -26,55 +34,80 @@ pub struct Call<Q: Request> {
     meta: Meta,
 }
 
+#[derive(Debug, Clone, Copy, Default)]
 enum Timeout {
     /// What our settings told the peer: nothing needs to be said.
+    #[default]
     Default,
     Own(Option<Duration>),
 }
 
-impl<Q: Request> Call<Q> {
-    pub(crate) fn new(session: SessionRef, request: Q) -> Self {
-        let (timeout, meta) = (Timeout::Default, Meta::default());
-        Self { session, request, timeout, at_most: None, wants_key: false, meta }
-    }
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*);)*) => {
+        impl<Q: Request> Call<Q> {
+            $($(#[$doc])* pub fn $name(mut self $(, $argument: $type)*) -> Self {
+                self.terms = self.terms.$name($($argument),*);
+                self
+            })*
+        }
+    };
+}
 
+settings! {
     /// How long to wait for the answer, instead of the session's default of 30 s. The peer is told,
     /// and drops its handler when the time is over. 0 fails at the first look.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    timeout(timeout: Duration);
+    /// Waits for ever, or until the session ends.
+    no_timeout();
+    /// Waits no longer than this, whatever else is or was said: for a call that is part of a greater
+    /// one. Said twice, the shorter time counts.
+    at_most(time: Duration);
+    /// 0 to 7, 4 if not said. Above 7 counts as 7. The request and its answer overtake those of lower
+    /// lanes: 6 and 7 go before 2 to 5, and these before 0 and 1.
+    priority(priority: u8);
+    /// Says that running it twice does no harm, and gives it a random key that tells this call from
+    /// any other. The peer is told both; a session sends nothing again by itself, a client does.
+    idempotent();
+    /// As [`idempotent`](Self::idempotent), under a key of your own: for sending a call again that may
+    /// have run. The first attempt is 0.
+    idempotent_as(key: [u8; 16], attempt: u32);
+    /// Hands a W3C trace context to the peer's handler: 16 bytes of trace, 8 of span, 1 of flags.
+    trace(trace: [u8; 25]);
+}
+
+impl CallTerms {
+    /// As [`Call::timeout`].
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Timeout::Own(Some(timeout));
         self
     }
 
-    /// Waits for ever, or until the session ends.
-    pub fn no_timeout(mut self) -> Self {
+    /// As [`Call::no_timeout`].
+    pub const fn no_timeout(mut self) -> Self {
         self.timeout = Timeout::Own(None);
         self
     }
 
-    /// Waits no longer than this, whatever else is or was said: for a call that is part of a greater
-    /// one. Said twice, the shorter time counts.
+    /// As [`Call::at_most`].
     pub fn at_most(mut self, time: Duration) -> Self {
         self.at_most = Some(self.at_most.map_or(time, |before| before.min(time)));
         self
     }
 
-    /// 0 to 7, 4 if not said. Above 7 counts as 7. The request and its answer overtake those of lower
-    /// lanes: 6 and 7 go before 2 to 5, and these before 0 and 1.
+    /// As [`Call::priority`].
     pub fn priority(mut self, priority: u8) -> Self {
         self.meta.priority = Some(priority.min(7));
         self
     }
 
-    /// Says that running it twice does no harm, and gives it a random key that tells this call from
-    /// any other. The peer is told both; nothing is sent again by itself yet.
-    pub fn idempotent(mut self) -> Self {
+    /// As [`Call::idempotent`].
+    pub const fn idempotent(mut self) -> Self {
         self.meta.idempotent = true;
         self.wants_key = true;
         self
     }
 
-    /// As [`idempotent`](Self::idempotent), under a key of your own: for sending a call again that may
-    /// have run. The first attempt is 0.
+    /// As [`Call::idempotent_as`].
     pub fn idempotent_as(mut self, key: [u8; 16], attempt: u32) -> Self {
         self.meta.idempotent = true;
         self.wants_key = false;
@@ -83,38 +116,55 @@ impl<Q: Request> Call<Q> {
         self
     }
 
-    /// Hands a W3C trace context to the peer's handler: 16 bytes of trace, 8 of span, 1 of flags.
+    /// As [`Call::trace`].
     pub fn trace(mut self, trace: [u8; 25]) -> Self {
         self.meta.trace = Some(Box::new(trace));
         self
     }
 
-    fn start(mut self) -> Result<Answer<Q>, SendError> {
-        let timeout = self.time(self.session.shared.hub.timeout_default);
-        let shared = &*self.session.shared;
-        let index = shared.registry.index_of::<Q>()?;
-        if self.wants_key {
-            self.meta.idempotency_key = random_key(&shared.hub)?;
-        }
-        let id = with_scratch(|body| {
-            shared.encode_body(&self.request, body)?;
-            shared.request(index, Q::registration().name(), self.meta, timeout, body)
-        })?;
-        Ok(Answer { slot: InFlight::new(self.session, id, timeout), answer: PhantomData })
+    /// Whether running it twice does no harm.
+    #[must_use]
+    pub const fn is_idempotent(&self) -> bool {
+        self.meta.idempotent
     }
 
-    /// How long to wait, and what the peer is told of it: nothing where it knows.
-    fn time(&mut self, default: Option<Duration>) -> Option<Duration> {
-        let said = match self.timeout {
-            Timeout::Default => default,
+    /// Makes the key of an idempotent call, if it has none: each attempt has the same.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn fix_key(&mut self, hub: &Hub) -> Result<(), SendError> {
+        if std::mem::take(&mut self.wants_key) {
+            self.meta.idempotency_key = random_key(hub)?;
+        }
+        Ok(())
+    }
+
+    /// The next attempt of the same call.
+    pub const fn count_attempt(&mut self) {
+        self.meta.attempt = self.meta.attempt.saturating_add(1);
+    }
+
+    /// How long to wait for the answer. `None`: for ever.
+    #[must_use]
+    pub fn time(&self, hub: &Hub) -> Option<Duration> {
+        [self.said(hub), self.at_most].into_iter().flatten().min()
+    }
+
+    fn said(&self, hub: &Hub) -> Option<Duration> {
+        match self.timeout {
+            Timeout::Default => hub.timeout_default,
             Timeout::Own(timeout) => timeout,
-        };
-        let time = [said, self.at_most].into_iter().flatten().min();
-        if matches!(self.timeout, Timeout::Own(_)) || time != said {
+        }
+    }
+
+    /// What travels with the request. Of the time nothing where the peer knows it.
+    fn into_meta(mut self, hub: &Hub) -> Meta {
+        let time = self.time(hub);
+        if matches!(self.timeout, Timeout::Own(_)) || time != self.said(hub) {
             // "For ever" travels as the longest time there is.
             self.meta.deadline = Some(time.unwrap_or(Duration::MAX));
         }
-        time
+        self.meta
     }
 }
 
@@ -123,6 +173,36 @@ fn random_key(hub: &Hub) -> Result<Option<Box<[u8; 16]>>, SendError> {
     let Some(fill) = hub.keys.get() else { return Ok(None) };
     let mut key = Box::new([0; 16]);
     if fill(&mut key) { Ok(Some(key)) } else { Err(SendError::NoRandomness) }
+}
+
+impl<Q: Request> Call<Q> {
+    pub(crate) fn new(session: SessionRef, request: Q) -> Self {
+        Self { session, request, terms: CallTerms::default() }
+    }
+}
+
+impl SessionRef {
+    /// Sends a request that its caller keeps, so that it can be sent again. Unlike
+    /// [`request`](Self::request) it sends at once.
+    ///
+    /// # Errors
+    /// It was not sent.
+    pub fn attempt<Q: Request>(
+        &self,
+        request: &Q,
+        mut terms: CallTerms,
+    ) -> Result<Attempt<Q>, SendError> {
+        let shared = &*self.shared;
+        let timeout = terms.time(&shared.hub);
+        let index = shared.registry.index_of::<Q>()?;
+        terms.fix_key(&shared.hub)?;
+        let meta = terms.into_meta(&shared.hub);
+        let id = with_scratch(|body| {
+            shared.encode_body(request, body)?;
+            shared.request(index, Q::registration().name(), meta, timeout, body)
+        })?;
+        Ok(Attempt { slot: InFlight::new(self.clone(), id, timeout), answer: PhantomData })
+    }
 }
 
 impl<Q: Request> IntoFuture for Call<Q> {
@@ -145,7 +225,7 @@ pub struct CallFuture<Q: Request> {
 
 enum State<Q: Request> {
     New(Option<Call<Q>>),
-    Sent(Answer<Q>),
+    Sent(Attempt<Q>),
 }
 
 /// Nothing in here is ever pinned in place.
@@ -157,29 +237,34 @@ impl<Q: Request> Future for CallFuture<Q> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let State::New(call) = &mut self.state {
             let call = call.take().expect("a call that could not be sent is not polled again");
-            match call.start() {
-                Ok(answer) => self.state = State::Sent(answer),
+            match call.session.attempt(&call.request, call.terms) {
+                Ok(attempt) => self.state = State::Sent(attempt),
                 Err(error) => return Poll::Ready(Err(CallError::NotSent(error))),
             }
         }
         match &mut self.state {
-            State::Sent(answer) => answer.poll(cx),
+            State::Sent(attempt) => Pin::new(attempt).poll(cx),
             State::New(_) => unreachable!("it was just sent"),
         }
     }
 }
 
-/// What is awaited, once it is sent.
-struct Answer<Q> {
+/// The future of a request that was sent: see [`CallFuture`].
+#[must_use = "dropping it takes the request back"]
+pub struct Attempt<Q> {
     slot: InFlight,
     answer: PhantomData<fn() -> Q>,
 }
 
-impl<Q: Request> Answer<Q> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Q::Response, CallError<Q::Error>>> {
+impl<Q: Request> Future for Attempt<Q> {
+    type Output = Result<Q::Response, CallError<Q::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.slot.poll(cx).map(|outcome| self.conclude(outcome))
     }
+}
 
+impl<Q: Request> Attempt<Q> {
     /// Decodes outside the lock: what a user's `Deserialize` does is the user's business.
     fn conclude(&self, outcome: Outcome) -> Result<Q::Response, CallError<Q::Error>> {
         let format = self.slot.session().shared.encoder.format();

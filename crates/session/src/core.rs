@@ -290,6 +290,9 @@ impl Core {
 
     fn tell_ready(&self) {
         let session = &self.session;
+        if session.shared.lasting.as_ref().is_some_and(|connection| !connection.is_first()) {
+            return;
+        }
         let event = SessionReady { id: session.id(), direction: session.direction() };
         session.shared.hub.publish(session.protocol(), event);
     }

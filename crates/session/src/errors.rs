@@ -16,6 +16,23 @@ pub enum SendError {
     /// There is no session of this id, or no longer.
     #[error("there is no open session of this id")]
     NoSession,
+    /// A client has no connection now, or had none in the time a call had. It goes on trying.
+    #[error("{}", no_connection(*waited))]
+    Down {
+        /// How long a call has waited for one; 0 for what does not wait.
+        waited: Duration,
+    },
+    /// A client has no connection, and as much waits for one as may.
+    #[error(
+        "{queued} bytes wait for a connection, the limit is {limit} (knob: `while_down` of the \
+         client)"
+    )]
+    DownFull {
+        /// Bytes waiting.
+        queued: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// The peer drains: it takes nothing new.
     #[error("the peer is shutting down and takes nothing new")]
     Draining,
@@ -81,6 +98,15 @@ pub enum SendError {
     Unsupported(&'static str),
 }
 
+fn no_connection(waited: Duration) -> String {
+    if waited.is_zero() {
+        return "the client has no connection now: wait with `up().await`, or have posts wait (knob: \
+                `while_down` of the client)"
+            .into();
+    }
+    format!("the client had no connection for {} ms (knob: `timeout`)", waited.as_millis())
+}
+
 impl From<EncodeError> for SendError {
     fn from(error: EncodeError) -> Self {
         match error {
@@ -133,6 +159,17 @@ pub enum SubscriptionError {
     /// One message is not of the declared type. The subscription goes on.
     #[error("a message of the topic is not of the declared type")]
     Decode,
+    /// A connection of the client was lost here, and what was published until the next one with it.
+    /// The subscription is asked for again, and goes on.
+    #[error("connection {epoch} was lost here; the subscription goes on with the next one")]
+    Interrupted {
+        /// The how-manieth connection of the client, from 1.
+        epoch: u64,
+    },
+    /// The peer does not let a client have the topic any more: it is asked for again with the next
+    /// connection.
+    #[error("the peer does not give the topic: {0}; it is asked for again on the next connection")]
+    Refused(ErrorCode),
     /// A message was left out, which this subscription does not put up with: it is over.
     #[error("the subscription has ended: it was not read in time (knob: `inbox_bytes`)")]
     Overflowed,

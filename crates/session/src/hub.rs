@@ -8,6 +8,7 @@ use moorline_protocol::{CloseReason, Message, MessageRegistry};
 use crate::board::{Board, PublishError, PublishReport};
 use crate::close::{CloseSubscription, CloseTable, SessionEnd};
 use crate::id::SessionId;
+use crate::lasting::LastingId;
 use crate::outbox::Flush;
 use crate::session_ref::{SessionParts, SessionRef};
 use crate::table::{SessionTable, TableFull};
@@ -80,13 +81,29 @@ impl Hub {
     ) -> Result<SessionRef, TableFull> {
         let session = self.table.insert(|id| {
             self.closes.open(id);
-            let session = SessionRef::new(id, Arc::clone(self), parts);
+            let session = SessionRef::new(id, Arc::clone(self), parts, None);
             prepare(&session);
             session
         })?;
         let event = NewSession { id: session.id(), direction: session.direction() };
         self.publish(session.protocol(), event);
         Ok(session)
+    }
+
+    /// Takes an id that outlives the sessions which will have it, one after the other. It counts as
+    /// one of the sessions there can be, whether it has one or not.
+    ///
+    /// # Errors
+    /// The table is full.
+    pub fn reserve(self: &Arc<Self>, protocol: &'static str) -> Result<LastingId, TableFull> {
+        let id = self.table.reserve()?;
+        self.closes.open(id);
+        Ok(LastingId::new(Arc::clone(self), id, protocol))
+    }
+
+    /// A reserved id has its next session.
+    pub(crate) fn fill(&self, session: &SessionRef) -> bool {
+        self.table.fill(session.id(), session.clone())
     }
 
     /// The session of this id, if it is still open.
@@ -161,11 +178,26 @@ impl Hub {
         self.board.publish(registry, topic, message, retain)
     }
 
-    /// A session has ended: it is found no more, then its subscribers hear of it, then everybody.
+    /// A session has ended: it is found no more, then its subscribers hear of it, then everybody. An
+    /// id that lasts has only lost a connection.
     pub(crate) fn close(&self, session: &SessionRef, reason: &CloseReason) {
         let id = session.id();
+        if let Some(connection) = &session.shared.lasting {
+            self.table.vacate(id);
+            return connection.lost(session, reason);
+        }
         self.table.remove(id);
+        self.end(id, session.protocol(), reason);
+    }
+
+    /// A reserved id is used no more.
+    pub(crate) fn release(&self, id: SessionId, protocol: &str, reason: &CloseReason) {
+        self.table.remove(id);
+        self.end(id, protocol, reason);
+    }
+
+    fn end(&self, id: SessionId, protocol: &str, reason: &CloseReason) {
         self.closes.close(id, reason.clone());
-        self.publish(session.protocol(), SessionClosed { id, reason: reason.clone() });
+        self.publish(protocol, SessionClosed { id, reason: reason.clone() });
     }
 }

@@ -207,6 +207,7 @@ mod hub;
 mod id;
 mod in_flight;
 mod incoming;
+mod lasting;
 pub mod limits;
 mod outbox;
 mod requests;
@@ -222,13 +223,14 @@ pub use self::core::{Core, Counters, Delivery, EndPhase, SessionWriter, Unfinish
 pub use board::{PublishError, PublishReport};
 pub use booth::{Booth, Stay};
 pub use broadcast::{BroadcastReport, Broadcaster, Evicted, Sequenced};
-pub use call::{Call, CallFuture};
+pub use call::{Attempt, Call, CallFuture, CallTerms};
 pub use close::{CloseSubscription, SessionEnd};
 pub use errors::{CallError, Executed, Failure, SendError, StreamError, SubscriptionError};
 pub use event_queue::{EventQueue, Lagged};
 pub use hub::Hub;
 pub use id::SessionId;
 pub use incoming::{Answer, Deferred, Responder, Ticket};
+pub use lasting::{Keeper, LastingId};
 pub use outbox::{Flush, Signals};
 pub use scratch::with_scratch;
 pub use session_ref::{Direction, Flusher, SessionParts, SessionRef, SessionStatus};
@@ -237,7 +239,8 @@ pub use subscription::{Published, RemoteSubscription, Subscribe, Subscribing};
 pub use table::{SessionTable, TableFull};
 pub use topic::{
     AcceptFailed, ConnectFailed, Kind as EventKind, NewSession, PostDropped, SessionClosed,
-    SessionReady, Subscription, SystemEvent, SystemMessage, Topic, group, topic,
+    SessionDown, SessionReady, SessionUp, Subscription, SystemEvent, SystemMessage, Topic, group,
+    topic,
 };
 
 #[cfg(doctest)]

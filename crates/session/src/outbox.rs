@@ -13,6 +13,7 @@ mod lanes;
 mod model;
 mod on_stream;
 mod pings;
+mod posts;
 mod published;
 mod streams;
 mod subscriptions;
@@ -34,6 +35,7 @@ pub(crate) use self::inbox::Taken;
 use self::lanes::{End, Flow, Lanes};
 pub(crate) use self::on_stream::{NewStream, Outgoing};
 use self::pings::Pings;
+use self::posts::Posts;
 use self::published::Published;
 pub(crate) use self::published::{Offered, Wanted};
 pub(crate) use self::streams::Verdict;
@@ -82,6 +84,8 @@ pub(crate) struct Outbox {
     gate: Option<Box<Gate>>,
     /// Who waits until what was queued before is with the kernel.
     flushes: Option<Box<Pings>>,
+    /// Which posts are in doubt, where somebody wants to know.
+    posts: Option<Box<Posts>>,
     /// Posts have left since the peer was last heard: whether it has them nobody knows.
     unheard: bool,
     /// Messages have left since the driver last looked.
@@ -197,6 +201,7 @@ impl Outbox {
             pings: Pings::default(),
             gate: None,
             flushes: None,
+            posts: None,
             unheard: false,
             said: false,
             finished: Vec::new(),
@@ -302,6 +307,8 @@ impl Outbox {
         if let Some(id) = request {
             let ends_at = self.lanes.position(lane, Flow::Requests);
             self.requests.appended(id, starts_at, ends_at);
+        } else {
+            self.post_appended(lane);
         }
     }
 

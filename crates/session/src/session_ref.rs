@@ -20,6 +20,7 @@ use crate::errors::{SendError, our_fault};
 use crate::hub::Hub;
 use crate::id::SessionId;
 use crate::incoming::lane_for;
+use crate::lasting::Connection;
 use crate::limits::{EARLY_FLUSH_CALLS, EARLY_FLUSH_POSTS, LINK_ABOVE, UNIT_HEAD_MAX};
 use crate::outbox::{Flush, Need, Outbox, OutboxTerms, Phase, Signals};
 use crate::room::Room;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) unit_body_max: usize,
     pub(crate) context: Attached,
     desk: Attached,
+    /// Its id outlives it.
+    pub(crate) lasting: Option<Connection>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) flusher: OnceLock<Weak<dyn Flusher>>,
     /// Somebody waits until the kernel has what was queued. Written under the outbox's lock.
@@ -108,7 +111,12 @@ pub struct SessionParts<'a> {
 }
 
 impl SessionRef {
-    pub(crate) fn new(id: SessionId, hub: Arc<Hub>, parts: SessionParts<'_>) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        hub: Arc<Hub>,
+        parts: SessionParts<'_>,
+        lasting: Option<Connection>,
+    ) -> Self {
         let opened = parts.opened;
         let block_max = opened.block_max.min(parts.blocks.payload_capacity());
         let unit_body_max = block_max.min(UNIT_MAX) - UNIT_HEAD_MAX;
@@ -120,6 +128,9 @@ impl SessionRef {
         };
         let mut outbox = Outbox::new(opened, &parts.blocks, parts.handled, &terms);
         outbox.set_flush(hub.flush_default());
+        if lasting.is_some() {
+            outbox.count_posts();
+        }
         let shared = Shared {
             id,
             protocol: parts.protocol,
@@ -133,6 +144,7 @@ impl SessionRef {
             unit_body_max,
             context: Attached::new(),
             desk: Attached::new(),
+            lasting,
             blocks: parts.blocks,
             hub,
             flusher: OnceLock::new(),
@@ -331,7 +343,48 @@ impl SessionRef {
         self.begin_close(Farewell::new(code, text))
     }
 
-    /// Calls `hear` exactly once when the session ends, at once if it has ended.
+    /// Ends it now, with a code of the application (from 1 up, or 0) and a text that the peer gets to
+    /// see if it is still there: what is queued is lost, and nothing is waited for.
+    pub fn close_now(&self, code: ErrorCode, text: &str) {
+        let reason = CloseReason::ByUs(Farewell::new(code, text));
+        let _ = self.shared.append(|outbox| {
+            outbox.fail(reason);
+            Ok::<_, SendError>(())
+        });
+    }
+
+    /// Queues a post that was encoded before, in the format of this session: for whoever keeps posts
+    /// until there is a session.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_encoded(
+        &self,
+        (index, name): (MessageIndex, &'static str),
+        lane: Lane,
+        body: &[u8],
+    ) -> Result<(), SendError> {
+        let (size, limit) = (body.len() as u64, self.shared.limits.message_max);
+        if size > limit {
+            return Err(SendError::TooLarge { size, limit });
+        }
+        self.shared.post(index, name, lane, body)
+    }
+
+    /// How it encodes messages.
+    #[must_use]
+    pub fn format(&self) -> moorline_protocol::Format {
+        self.shared.encoder.format()
+    }
+
+    /// All sessions of the process.
+    #[must_use]
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.shared.hub
+    }
+
+    /// Calls `hear` exactly once when the session ends, at once if it has ended. Where its id lasts
+    /// over several connections that is its final end.
     pub fn on_close(&self, hear: impl FnOnce(&SessionEnd) + Send + 'static) -> CloseSubscription {
         self.shared.hub.subscribe_close(self.id(), hear)
     }

@@ -119,6 +119,21 @@ enum State<M: Message> {
 /// Nothing in here is ever pinned in place.
 impl<M: Message> Unpin for Subscribing<M> {}
 
+impl<M: Message + DeserializeOwned> Subscribing<M> {
+    /// Asks now, before the first poll.
+    ///
+    /// # Errors
+    /// It could not be asked for; it must not be polled then.
+    pub fn begin(&mut self) -> Result<(), SendError> {
+        if let State::New(subscribe) = &mut self.state
+            && let Some(subscribe) = subscribe.take()
+        {
+            self.state = State::Sent(subscribe.start()?);
+        }
+        Ok(())
+    }
+}
+
 impl<M: Message + DeserializeOwned> Future for Subscribing<M> {
     type Output = Result<RemoteSubscription<M>, CallError<NoError>>;
 

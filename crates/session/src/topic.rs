@@ -15,6 +15,9 @@ use crate::session_ref::Direction;
 ///
 /// It is told while the session is being made, before who dials gets hold of it and before anything of it
 /// is dispatched: this is the place to [`attach`](crate::SessionRef::attach) what its handlers need.
+///
+/// It comes once for each id. What lasts over several connections is told of each by
+/// [`struct@SessionUp`].
 #[derive(Debug, Clone)]
 pub struct NewSession {
     /// Which one.
@@ -36,13 +39,45 @@ pub struct SessionReady {
     pub direction: Direction,
 }
 
-/// A session has ended. Every call of it has ended before.
+/// A session has ended. Every call of it has ended before. It comes once for each id: for one that
+/// lasts over several connections at its final end, also if it never had one.
 #[derive(Debug, Clone)]
 pub struct SessionClosed {
     /// Which one.
     pub id: SessionId,
     /// Why.
     pub reason: CloseReason,
+}
+
+/// An id that lasts over several connections has a new one. It comes right behind
+/// [`struct@NewSession`] for the first, and under the same rules: nothing of the connection has been
+/// dispatched, and this is the place to [`attach`](crate::SessionRef::attach) what its handlers need.
+#[derive(Debug, Clone)]
+pub struct SessionUp {
+    /// Which one.
+    pub id: SessionId,
+    /// The how-manieth connection, from 1.
+    pub epoch: u64,
+    /// Posts that were dropped since the last one was lost: those sent meanwhile where that is the
+    /// rule, and those that waited and that this peer does not take.
+    pub dropped: u64,
+}
+
+/// An id that lasts over several connections has lost the one it had. Every call of that has ended
+/// before. It comes once for each [`struct@SessionUp`].
+#[derive(Debug, Clone)]
+pub struct SessionDown {
+    /// Which one.
+    pub id: SessionId,
+    /// The how-manieth connection, from 1.
+    pub epoch: u64,
+    /// Why.
+    pub reason: CloseReason,
+    /// Posts accepted for sending that had not left: the peer never saw them.
+    pub unsent: u64,
+    /// Posts that had left, and of which nobody knows whether they arrived: no barrier, and no sign
+    /// of life that was asked for, has come back since.
+    pub unknown: u64,
 }
 
 /// A connection we dialed did not become a session.
@@ -86,6 +121,10 @@ pub enum SystemMessage {
     SessionReady(SessionReady),
     /// See [`struct@SessionClosed`].
     SessionClosed(SessionClosed),
+    /// See [`struct@SessionUp`].
+    SessionUp(SessionUp),
+    /// See [`struct@SessionDown`].
+    SessionDown(SessionDown),
     /// See [`struct@ConnectFailed`].
     ConnectFailed(ConnectFailed),
     /// See [`struct@AcceptFailed`].
@@ -129,7 +168,16 @@ macro_rules! kinds {
     )* };
 }
 
-kinds!(NewSession, SessionReady, SessionClosed, ConnectFailed, AcceptFailed, PostDropped);
+kinds!(
+    NewSession,
+    SessionReady,
+    SessionClosed,
+    SessionUp,
+    SessionDown,
+    ConnectFailed,
+    AcceptFailed,
+    PostDropped
+);
 
 /// Which events: those of one protocol, of one kind or of all.
 pub struct Topic<E> {

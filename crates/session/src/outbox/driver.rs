@@ -229,6 +229,7 @@ impl Outbox {
 
     /// All pings up to `nonce` are answered; `false` if it was never sent.
     pub(crate) fn pong_received(&mut self, nonce: u64, wakers: &mut Vec<Waker>) -> bool {
+        self.ping_answered(nonce.min(self.pings.sent()));
         self.pings.answered(nonce, wakers)
     }
 
@@ -283,6 +284,7 @@ impl Outbox {
             // In the bulk lane posts and requests are one.
             self.unheard |= matches!(flow, Flow::Posts | Flow::Requests);
             self.published_may_go_on();
+            self.posts_may_have_left();
             match flow {
                 Flow::Answers => self.answers_unread -= u64::from(block.weight()),
                 Flow::Requests if lane == OPENS => self.let_streams_speak(),
@@ -314,12 +316,14 @@ impl Outbox {
         // Before the pings: a barrier stands for all that was said before it.
         self.render_unsubscribes()?;
         let Self { pings, lanes, streams, .. } = self;
+        let first = pings.sent() + 1;
         while let Some(nonce) = pings.next_to_leave(|&(lane, flow, end)| match flow {
             Flow::Stream(stream) => streams.has_left(stream, end),
             _ => lanes.has_left(lane, flow, end),
         }) {
             self.encoder.encode(&Frame::Ping { nonce }, Lane::High, &mut self.control)?;
         }
+        self.pings_left(first..self.pings.sent() + 1);
         self.render_streams()?;
         self.render_cancels()
     }
@@ -446,6 +450,7 @@ impl Outbox {
         self.park_published();
         self.park_subscriptions();
         self.pings.park();
+        self.park_posts();
         self.park_gate();
         self.waiters.park();
         self.finished.shrink_to_fit();

@@ -42,6 +42,11 @@ impl Pings {
         self.last
     }
 
+    /// The youngest one that has left.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Whether the next one may leave.
     pub(crate) fn may_leave(&self, has_left: impl Fn(&End) -> bool) -> bool {
         self.behind.front().is_some_and(|behind| behind.iter().all(has_left))
