@@ -67,17 +67,18 @@ pub use moorline_protocol::{
     register_message, register_protocol,
 };
 pub use moorline_service::{
-    Acceptor, Address, Alarm, ByteStream, Context, DrainReport, Error, FirstContact, Identity,
+    Acceptor, Address, Alarm, BackOff, ByteStream, Client, ClientBuilder, ClientCall, ClientState,
+    ClientSubscribe, ClientSubscription, Context, DrainReport, Error, FirstContact, Identity,
     KeyFileError, KnownPeers, LeftBehind, Owner, OwnerError, Peers, Result, Service,
-    ServiceBuilder, SessionHandlers, TopicOffer, Unhandled, transport,
+    ServiceBuilder, SessionHandlers, TopicOffer, Unhandled, WhileDown, transport,
 };
 pub use moorline_session::{
     AcceptFailed, BroadcastReport, Broadcaster, Call, CallError, CloseSubscription, ConnectFailed,
     Direction, EventQueue, Evicted, Executed, Failure, Flush, Lagged, NewSession, PostDropped,
     PublishError, PublishReport, Published, RawStream, RemoteSubscription, SendError, Sequenced,
-    SessionClosed, SessionEnd, SessionId, SessionReady, SessionRef, SessionStatus, Stream,
-    StreamError, StreamReceiver, StreamSender, Subscribe, Subscription, SubscriptionError,
-    SystemMessage, Topic, group, topic,
+    SessionClosed, SessionDown, SessionEnd, SessionId, SessionReady, SessionRef, SessionStatus,
+    SessionUp, Stream, StreamError, StreamReceiver, StreamSender, Subscribe, Subscription,
+    SubscriptionError, SystemMessage, Topic, group, topic,
 };
 
 /// What messages look like, in a file that is committed beside them: a change that breaks peers turns

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use moorline_noise::PublicKey;
 
 use crate::dictionary::HandledTypes;
+use crate::format::Format;
 use crate::seam::Protocol;
 use crate::settings::{Admission, Local};
 
@@ -18,6 +19,11 @@ pub trait ProtocolFactory: Send + Sync {
     /// Whether peers prove who they are. Where they do not, a listener needs
     /// `Peers::anonymous()`, spelled out.
     fn authenticates(&self) -> bool;
+
+    /// How its connections encode bodies, for what is to wait until there is one.
+    fn format(&self) -> Format {
+        Format::MessagePack
+    }
 
     /// The side that dials. `remote` says how the peer is to be verified.
     ///

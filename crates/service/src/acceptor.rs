@@ -222,7 +222,7 @@ async fn admit(
     match fresh.open(&inner).await {
         Ok(opened) => {
             drop(pass);
-            if let Err(full) = fresh.start(&inner, *opened, place) {
+            if let Err(full) = fresh.start(&inner, *opened, place, None) {
                 refusals.say(&inner, name, &peer, "sessions_max", &full.to_string());
             }
         }

@@ -10,6 +10,7 @@ use moorline_protocol::{CloseReason, HandledTypes, Opened, Protocol};
 use moorline_session::{Core, Direction, Flusher, SessionParts, SessionRef, TableFull};
 use tracing::Instrument;
 
+use crate::client::{Client, Shared};
 use crate::context::Context;
 use crate::driver::Driver;
 use crate::ends::Ends;
@@ -73,6 +74,7 @@ impl Fresh {
         inner: &Arc<Inner>,
         opened: Opened,
         place: Option<Place>,
+        client: Option<&Arc<Shared>>,
     ) -> Result<SessionRef, TableFull> {
         let local = &inner.local;
         let format = opened.encoder.format();
@@ -88,10 +90,14 @@ impl Fresh {
             settings: local.settings,
         };
         let desk = Arc::new(Desk::new(Arc::clone(&inner.handlers)));
-        let session = inner.hub.open_with(parts, |session| {
+        let prepare = |session: &SessionRef| {
             let vacant = session.attach_desk(Arc::clone(&desk)).is_ok();
             assert!(vacant, "a new session has no desk");
-        })?;
+        };
+        let session = match client {
+            None => inner.hub.open_with(parts, prepare)?,
+            Some(client) => client.open_with(parts, prepare),
+        };
         if self.direction == Direction::Accepted {
             inner.guests.enter(session.id(), session.peer().key, self.ip);
         }
@@ -101,7 +107,8 @@ impl Fresh {
         let flusher: Arc<dyn Flusher> = writer.clone();
         let weak: Weak<dyn Flusher> = Arc::downgrade(&flusher);
         core.set_flusher(weak);
-        let work = Workplace::new(desk, Context::of_owner(session.clone(), format));
+        let client = client.map(|shared| Client { shared: Arc::clone(shared) });
+        let work = Workplace::new(desk, Context::of_owner(session.clone(), client, format));
         let unused = SendBuffer::new(&local.blocks);
         let ends = Ends::new(Instant::now(), &session, &inner.patience);
         let driver = Driver::new(self.intake, core, writer, work, ends, unused)

@@ -8,21 +8,37 @@ use moorline_protocol::{CloseReason, HandledTypes, HandshakeFailure, ProtocolFac
 use moorline_session::{ConnectFailed, Direction, SessionRef};
 
 use crate::address::Address;
+use crate::client::Shared;
 use crate::connection::Fresh;
 use crate::error::{Error, Result};
 use crate::known_peers::{FirstContact, KnownPeers, Learn};
-use crate::service::Inner;
-use crate::shards::Place;
+use crate::service::{Inner, Way};
+use crate::shards::{Place, run_on};
 use crate::transport::{Connection, Transport};
 
 pub(crate) async fn connect(
     inner: Arc<Inner>,
-    address: Address,
-    transport: Arc<dyn Transport>,
-    factory: Arc<dyn ProtocolFactory>,
+    way: Way,
+    client: Option<Arc<Shared>>,
+) -> Result<SessionRef> {
+    let place = inner.shards.least();
+    let shard = place.as_ref().map(|place| place.handle.clone());
+    let dialing = connect_here(inner, way, client, place);
+    match shard {
+        None => dialing.await,
+        Some(shard) => run_on(&shard, dialing).await.unwrap_or(Err(Error::ShutDown)),
+    }
+}
+
+/// On the runtime where the session is to live.
+async fn connect_here(
+    inner: Arc<Inner>,
+    (address, transport, factory): Way,
+    client: Option<Arc<Shared>>,
     place: Option<Place>,
 ) -> Result<SessionRef> {
-    let dial = Dial { inner: &inner, address, transport: &*transport, factory: &*factory };
+    let (transport, factory, client) = (&*transport, &*factory, client.as_ref());
+    let dial = Dial { inner: &inner, address, transport, factory, client };
     let result = dial.connect(place).await;
     if let Err(error) = &result {
         let reason = error.to_string().into();
@@ -38,6 +54,8 @@ struct Dial<'a> {
     address: Address,
     transport: &'a dyn Transport,
     factory: &'a dyn ProtocolFactory,
+    /// Whose session it is to be, if it is not to be one of its own.
+    client: Option<&'a Arc<Shared>>,
 }
 
 impl Dial<'_> {
@@ -90,7 +108,7 @@ impl Dial<'_> {
         if inner.is_stopped() {
             return Err(Error::ShutDown);
         }
-        fresh.start(inner, *opened, place).map_err(|full| Error::Connect {
+        fresh.start(inner, *opened, place, self.client).map_err(|full| Error::Connect {
             url: self.address.to_string(),
             error: io::Error::other(full),
         })

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use moorline_protocol::{Format, Meta, PeerFacts, Request};
 use moorline_session::{Call, SessionRef};
 
+use crate::client::Client;
 use crate::owner::Owner;
 use crate::state::State;
 
@@ -13,6 +14,7 @@ use crate::state::State;
 #[derive(Debug)]
 pub struct Context {
     pub(crate) session: SessionRef,
+    pub(crate) client: Option<Client>,
     pub(crate) format: Format,
     pub(crate) due: Option<Instant>,
     pub(crate) said: Said,
@@ -23,9 +25,9 @@ pub struct Context {
 /// What a handler takes with it elsewhere is not the owner's any more.
 impl Clone for Context {
     fn clone(&self) -> Self {
-        let Self { session, format, due, said, state: _ } = self;
-        let (session, said) = (session.clone(), said.clone());
-        Self { session, format: *format, due: *due, said, state: None }
+        let Self { session, client, format, due, said, state: _ } = self;
+        let (session, client, said) = (session.clone(), client.clone(), said.clone());
+        Self { session, client, format: *format, due: *due, said, state: None }
     }
 }
 
@@ -46,8 +48,9 @@ impl From<Meta> for Said {
 }
 
 impl Context {
-    pub(crate) fn of_owner(session: SessionRef, format: Format) -> Self {
-        Self { session, format, due: None, said: Said::default(), state: Some(Box::default()) }
+    pub(crate) fn of_owner(session: SessionRef, client: Option<Client>, format: Format) -> Self {
+        let (said, state) = (Said::default(), Some(Box::default()));
+        Self { session, client, format, due: None, said, state }
     }
 
     /// The session it came by; messages can be sent back on it. It may be kept for longer than the
@@ -56,6 +59,12 @@ impl Context {
     #[must_use]
     pub fn session(&self) -> &SessionRef {
         &self.session
+    }
+
+    /// The client whose connection it came by, if it is one that connects again.
+    #[must_use]
+    pub fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
     }
 
     /// Who sent it.

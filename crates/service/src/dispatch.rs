@@ -22,7 +22,13 @@ pub(crate) fn dispatch(
     delivery: Delivery<'_>,
 ) -> Result<(), CloseReason> {
     match delivery {
-        Delivery::Nothing | Delivery::PeerDrains => Ok(()),
+        Delivery::Nothing => Ok(()),
+        Delivery::PeerDrains => {
+            if let Some(client) = &cx.client {
+                client.shared.peer_drains(&cx.session);
+            }
+            Ok(())
+        }
         Delivery::Post { kind, meta, body } => {
             (cx.due, cx.said) = (None, meta.into());
             post(core, table, cx, kind, &body)

@@ -110,6 +110,17 @@ pub enum Error {
         /// The key that answers there.
         now: PublicKey,
     },
+    /// More may wait for a connection than a session takes at once.
+    #[error(
+        "{bytes} bytes may wait for a connection of the client, a session takes {limit} at once: \
+         lower the knob `while_down`, or raise `outbox_bytes`"
+    )]
+    QueueAboveOutbox {
+        /// What was asked for.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
     /// A message was not accepted for sending.
     #[error(transparent)]
     Send(#[from] SendError),

@@ -60,6 +60,7 @@ mod acceptor;
 mod address;
 mod builder;
 mod byte_stream;
+mod client;
 mod connection;
 mod connector;
 mod context;
@@ -100,6 +101,10 @@ pub use acceptor::Acceptor;
 pub use address::{Address, AddressError};
 pub use builder::ServiceBuilder;
 pub use byte_stream::ByteStream;
+pub use client::{
+    BackOff, Client, ClientBuilder, ClientCall, ClientCallFuture, ClientState, ClientSubscribe,
+    ClientSubscription, WhileDown,
+};
 pub use context::Context;
 pub use drain::{DrainReport, LeftBehind};
 pub use error::{Error, KeyFileError, Result};

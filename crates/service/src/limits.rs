@@ -33,6 +33,23 @@ pub const CUT_WAIT: Duration = Duration::from_millis(500);
 /// How long dialing may take, before the handshake begins.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
+/// How long a client waits at least before it dials again: a server that has just been started anew on
+/// the same machine is there by then, and who is on the other side of the world is not hurried.
+pub const BACK_OFF_MIN: Duration = Duration::from_millis(50);
+
+/// How long it waits at most: a server that comes back has its clients within this time, and a
+/// thousand clients ask for one that does not a hundred times a second.
+pub const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+
+/// A connection that lives shorter than this did not last: the next wait of its client is longer than
+/// the one before and not the first anew, or a peer that takes sessions to drop them would be dialed
+/// twenty times a second for ever.
+pub const STEADY_AFTER: Duration = Duration::from_secs(10);
+
+/// What a post that waits for a connection counts as, beside its body: its place in the queue, and what
+/// stands in front of it on the wire.
+pub const QUEUED_POST_COST: usize = 64;
+
 /// Sealed bytes that may wait for the kernel: enough to keep it busy, and what is sealed cannot be
 /// overtaken.
 pub const WIRE_HIGH_WATER: usize = 256 * 1024;

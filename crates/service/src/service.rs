@@ -21,6 +21,7 @@ use crate::acceptor::{self, Acceptor};
 use crate::address::Address;
 use crate::builder::ServiceBuilder;
 use crate::byte_stream::ByteStream;
+use crate::client::Clients;
 use crate::connector;
 use crate::context::Context;
 use crate::doorway::Doorway;
@@ -34,7 +35,7 @@ use crate::limits::CUT_WAIT;
 use crate::peers::Peers;
 use crate::required::Required;
 use crate::revocation::Guests;
-use crate::shards::{Shards, run_on};
+use crate::shards::Shards;
 use crate::stream_handler::{HandleRaw, HandleStream, StreamHandler};
 use crate::tasks::Tasks;
 use crate::transport::{Transport, TransportRegistry};
@@ -69,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) openers: Arc<Tasks>,
     /// Tasks that are drained: drivers of open sessions.
     pub(crate) drivers: Arc<Tasks>,
+    /// What connects again and again.
+    pub(crate) clients: Clients,
     /// What sessions that have ended had not done.
     left_behind: Mutex<LeftBehind>,
     stopped: AtomicBool,
@@ -93,7 +96,7 @@ pub(crate) struct Patience {
 }
 
 /// Where to, over what, and in which protocol.
-type Way = (Address, Arc<dyn Transport>, Arc<dyn ProtocolFactory>);
+pub(crate) type Way = (Address, Arc<dyn Transport>, Arc<dyn ProtocolFactory>);
 
 /// What a builder hands over.
 pub(crate) struct Parts {
@@ -138,6 +141,7 @@ impl Service {
             busy_poll,
             openers: Arc::default(),
             drivers: Arc::default(),
+            clients: Clients::default(),
             left_behind: Mutex::default(),
             stopped: AtomicBool::new(false),
             mistake: Mutex::default(),
@@ -300,25 +304,18 @@ impl Service {
     /// # Cancel safety
     /// Dropped before it is ready, the connection is given up.
     pub async fn connect(&self, url: &str, protocol: &str) -> Result<SessionRef> {
-        let (address, transport, factory) = self.prepare(url, protocol)?;
+        let way = self.prepare(url, protocol)?;
         self.keep_house();
-        let inner = Arc::clone(&self.inner);
-        let place = inner.shards.least();
-        let handle = place.as_ref().map(|place| place.handle.clone());
-        let dialing = connector::connect(inner, address, transport, factory, place);
-        match handle {
-            None => dialing.await,
-            Some(shard) => run_on(&shard, dialing).await.unwrap_or(Err(Error::ShutDown)),
-        }
+        connector::connect(Arc::clone(&self.inner), way, None).await
     }
 
-    fn keep_house(&self) {
+    pub(crate) fn keep_house(&self) {
         if !self.inner.kept.swap(true, Ordering::AcqRel) {
             self.inner.openers.spawn(keep_house(Arc::downgrade(&self.inner)));
         }
     }
 
-    fn prepare(&self, url: &str, protocol: &str) -> Result<Way> {
+    pub(crate) fn prepare(&self, url: &str, protocol: &str) -> Result<Way> {
         if self.inner.stopped.load(Ordering::Acquire) {
             return Err(Error::ShutDown);
         }
@@ -450,6 +447,7 @@ impl Service {
         inner.stopped.store(true, Ordering::Release);
         inner.openers.abort_all();
         let _ = tokio::time::timeout(CUT_WAIT, inner.openers.all_ended()).await;
+        inner.clients.shut_down();
         let open = self.signal_all(Signals { drain: true, ..Signals::default() });
         let drained = tokio::time::timeout(deadline, inner.drivers.all_ended()).await;
         let (mut sessions, mut stuck) = (0, 0);
@@ -460,6 +458,9 @@ impl Service {
             let _ = tokio::time::timeout(CUT_WAIT, inner.drivers.all_ended()).await;
             stuck = inner.drivers.len();
         }
+        // They have nothing left to do but to tell.
+        let _ = tokio::time::timeout(CUT_WAIT, inner.clients.tasks.all_ended()).await;
+        stuck += inner.clients.tasks.len();
         let left = std::mem::take(&mut *inner.left_behind());
         let report = DrainReport { sessions, left, stuck, deadline };
         if report.is_clean() {
