@@ -155,6 +155,9 @@ impl Driver {
     /// What others asked for, and alarms.
     fn look_around(&mut self, now: Instant) -> Result<(), CloseReason> {
         let signals = self.core.take_signals();
+        if signals.quit {
+            return Err(CloseReason::ByUs(self.core.quits_with()));
+        }
         if signals.revoke {
             self.cut(now, ErrorCode::REVOKED, "your key is no longer on the list")?;
         }
@@ -352,6 +355,7 @@ impl Driver {
             let text = match &reason {
                 CloseReason::Violation(violation) => violation.rule.into(),
                 CloseReason::Heartbeat { .. } => reason.to_string(),
+                CloseReason::ByUs(farewell) => farewell.text.to_string(),
                 _ => String::new(),
             };
             let lost = self.core.cut_short(Farewell::new(code, &text)).unwrap_or(0);

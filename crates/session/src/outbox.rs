@@ -95,6 +95,7 @@ pub(crate) struct Outbox {
     /// What another thread met that the session cannot go on with.
     failed: Option<CloseReason>,
     signals: Signals,
+    quits_with: Option<Farewell>,
     driver: Option<Waker>,
     awake: bool,
     /// Woken by a sender since the driver last looked.
@@ -137,6 +138,8 @@ pub struct Signals {
     pub wire: bool,
     /// Something lies on the driver's desk that this crate knows nothing of.
     pub desk: bool,
+    /// End it now, with the farewell that [`Core::quits_with`](crate::Core::quits_with) tells.
+    pub quit: bool,
 }
 
 /// How far the session is from its end, as far as new messages are concerned.
@@ -208,6 +211,7 @@ impl Outbox {
             waiters: Waiters::default(),
             failed: window_fault(abilities.credit, window),
             signals: Signals::default(),
+            quits_with: None,
             driver: None,
             awake: true,
             roused: false,
@@ -467,6 +471,17 @@ impl Outbox {
         self.signals.wire |= signals.wire;
         self.signals.revoke |= signals.revoke;
         self.signals.desk |= signals.desk;
+        self.signals.quit |= signals.quit;
+    }
+
+    /// The driver is to end the session now. The first farewell counts.
+    pub(crate) fn quit(&mut self, farewell: Farewell) {
+        self.quits_with.get_or_insert(farewell);
+        self.signals.quit = true;
+    }
+
+    pub(crate) fn quits_with(&self) -> Farewell {
+        self.quits_with.clone().unwrap_or_else(Farewell::ordinary)
     }
 
     /// Bytes of posts and requests that may leave: from some number on their sender writes them.

@@ -346,9 +346,9 @@ impl SessionRef {
     /// Ends it now, with a code of the application (from 1 up, or 0) and a text that the peer gets to
     /// see if it is still there: what is queued is lost, and nothing is waited for.
     pub fn close_now(&self, code: ErrorCode, text: &str) {
-        let reason = CloseReason::ByUs(Farewell::new(code, text));
+        let farewell = Farewell::new(code, text);
         let _ = self.shared.append(|outbox| {
-            outbox.fail(reason);
+            outbox.quit(farewell);
             Ok::<_, SendError>(())
         });
     }

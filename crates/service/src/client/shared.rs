@@ -127,19 +127,19 @@ impl Shared {
 
     // ---- what changes it -------------------------------------------------------------------
 
-    /// Something happens, or is asked for. Returns whether it changed the state.
+    /// Something happens, or is asked for. Returns whether it is what ends the client.
     pub(crate) fn apply(&self, input: Input) -> bool {
         let mut control = self.lock();
-        let before = control.machine.state();
+        let was_over = control.machine.is_over().is_some();
         let order = control.handle(input);
-        let changed = control.machine.state() != before;
+        let ends = !was_over && control.machine.is_over().is_some();
         let session = control.session.clone();
         control.note();
         drop(control);
         obey(order, session.as_ref());
         self.work.notify_one();
         self.changed.notify_waiters();
-        changed
+        ends
     }
 
     pub(super) fn dial_failed(&self, error: Error) {

@@ -87,6 +87,12 @@ impl Core {
         self.session.shared.lock().cut_short(farewell).map_err(our_fault)
     }
 
+    /// With what farewell it is to end now, once [`Signals::quit`](crate::Signals::quit) says so.
+    #[must_use]
+    pub fn quits_with(&self) -> Farewell {
+        self.session.shared.lock().quits_with()
+    }
+
     /// The reason that counts when the connection ends like this: after our own farewell it is
     /// ours.
     #[must_use]
