@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use moorline_protocol::{CloseReason, ErrorCode, Farewell};
+use moorline_protocol::{CloseReason, ErrorCode, Farewell, Lane, MessageIndex};
 
+use crate::errors::SendError;
 use crate::hub::Hub;
 use crate::id::SessionId;
 use crate::session_ref::{SessionParts, SessionRef};
@@ -89,6 +90,37 @@ impl LastingId {
         if !self.ended.swap(true, Ordering::AcqRel) {
             self.hub.release(self.id, self.protocol, reason);
         }
+    }
+}
+
+/// What a keeper does with a session.
+impl SessionRef {
+    /// Ends it now, with a code of the application (from 1 up, or 0) and a text that the peer gets to
+    /// see if it is still there: what is queued is lost, and nothing is waited for.
+    pub fn close_now(&self, code: ErrorCode, text: &str) {
+        let farewell = Farewell::new(code, text);
+        let _ = self.shared.append(|outbox| {
+            outbox.quit(farewell);
+            Ok::<_, SendError>(())
+        });
+    }
+
+    /// Queues a post that was encoded before, in the format of this session: for whoever keeps posts
+    /// until there is a session.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_encoded(
+        &self,
+        (index, name): (MessageIndex, &'static str),
+        lane: Lane,
+        body: &[u8],
+    ) -> Result<(), SendError> {
+        let (size, limit) = (body.len() as u64, self.shared.limits.message_max);
+        if size > limit {
+            return Err(SendError::TooLarge { size, limit });
+        }
+        self.shared.post(index, name, lane, body)
     }
 }
 

@@ -343,46 +343,6 @@ impl SessionRef {
         self.begin_close(Farewell::new(code, text))
     }
 
-    /// Ends it now, with a code of the application (from 1 up, or 0) and a text that the peer gets to
-    /// see if it is still there: what is queued is lost, and nothing is waited for.
-    pub fn close_now(&self, code: ErrorCode, text: &str) {
-        let farewell = Farewell::new(code, text);
-        let _ = self.shared.append(|outbox| {
-            outbox.quit(farewell);
-            Ok::<_, SendError>(())
-        });
-    }
-
-    /// Queues a post that was encoded before, in the format of this session: for whoever keeps posts
-    /// until there is a session.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_encoded(
-        &self,
-        (index, name): (MessageIndex, &'static str),
-        lane: Lane,
-        body: &[u8],
-    ) -> Result<(), SendError> {
-        let (size, limit) = (body.len() as u64, self.shared.limits.message_max);
-        if size > limit {
-            return Err(SendError::TooLarge { size, limit });
-        }
-        self.shared.post(index, name, lane, body)
-    }
-
-    /// How it encodes messages.
-    #[must_use]
-    pub fn format(&self) -> moorline_protocol::Format {
-        self.shared.encoder.format()
-    }
-
-    /// All sessions of the process.
-    #[must_use]
-    pub fn hub(&self) -> &Arc<Hub> {
-        &self.shared.hub
-    }
-
     /// Calls `hear` exactly once when the session ends, at once if it has ended. Where its id lasts
     /// over several connections that is its final end.
     pub fn on_close(&self, hear: impl FnOnce(&SessionEnd) + Send + 'static) -> CloseSubscription {

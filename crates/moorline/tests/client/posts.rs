@@ -117,6 +117,26 @@ fn a_lost_connection_says_which_posts_are_in_doubt() {
     });
 }
 
+/// What still waits when everything ends is reported like all that did not get out.
+#[test]
+fn what_waits_at_the_end_is_reported() {
+    run(async {
+        let home = Home::new("mem");
+        let server = home.service();
+        let acceptor = home.open(&server).await;
+        end(&server).await;
+        let service = dialer();
+        let builder = client_of(&service, &acceptor).0;
+        let client = builder.while_down(WhileDown::Queue { bytes: 1000 }).start().unwrap();
+        client.send(&note(1)).unwrap();
+        let bytes = client.queued_bytes();
+        let Error::NotDrained(report) = within(service.shutdown()).await.unwrap_err() else {
+            panic!("it is not drained");
+        };
+        assert_eq!((report.left.bytes, report.sessions), (bytes, 0));
+    });
+}
+
 /// What had to wait leaves before what is sent by whoever hears of the connection first.
 #[test]
 fn what_waited_leaves_first() {

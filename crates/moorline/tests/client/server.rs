@@ -79,7 +79,8 @@ pub(crate) fn kill(service: &Service) {
 /// The end of a service that may have killed sessions with something queued on them.
 pub(crate) async fn end(service: &Service) {
     match within(service.shutdown()).await {
-        Ok(()) | Err(Error::NotDrained { sessions: 0, .. }) => {}
+        Ok(()) => {}
+        Err(Error::NotDrained(report)) if report.sessions == 0 && report.stuck == 0 => {}
         Err(error) => panic!("{error}"),
     }
 }

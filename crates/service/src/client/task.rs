@@ -97,6 +97,8 @@ impl Drop for End {
         let reason = self.reason.take().unwrap_or_else(|| CloseReason::ByUs(stopped()));
         self.inner.clients.forget(self.shared.lasting.id());
         let lost_bytes = self.shared.finish(&reason);
-        self.inner.left_behind().bytes += lost_bytes;
+        if self.inner.is_stopped() {
+            self.inner.left_behind().bytes += lost_bytes;
+        }
     }
 }
