@@ -52,7 +52,8 @@ pub const INBOX_KEEP_MAX: usize = 16 * 1024;
 /// than an application that reads none of its streams may lose. The next one resets its stream.
 pub const UNREAD_MESSAGES: u64 = 8;
 
-/// Answers the peer has not read yet, in bytes; beyond it its new requests are refused.
+/// Answers the peer has not read yet, in bytes, beside one of the largest; beyond it its new requests
+/// are refused.
 pub const ANSWERS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Answers queued for callers, as a multiple of the largest message; likewise what running handlers

@@ -111,8 +111,13 @@ impl Core {
             return Some((ErrorCode::OVERLOADED, text));
         }
         let queued = self.seen.answers_queued + self.answers.len();
-        if queued > ANSWERS_BYTES_MAX {
-            let text = format!("{queued} bytes of answers are unread, limit {ANSWERS_BYTES_MAX}");
+        // One long answer on its way must not turn away whoever asks meanwhile.
+        let message_max = usize::try_from(self.settings.message_max).unwrap_or(usize::MAX);
+        let limit = message_max.saturating_add(ANSWERS_BYTES_MAX);
+        if queued > limit {
+            let text = format!(
+                "{queued} bytes of answers are unread, the limit is {limit} (knob: `message_max`)"
+            );
             return Some((ErrorCode::OVERLOADED, text));
         }
         None
