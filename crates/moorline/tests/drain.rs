@@ -7,9 +7,10 @@ mod support;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use moorline::{CloseReason, Error, SendError, Service};
+use moorline::{CloseReason, Error, ErrorCode, NewSession, SendError, Service, topic};
+use moorline_protocol::Frame;
 use support::{Ask, Late, Note, RawPeer, Said, Told, Wire, blob, hear, note, run, within};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -204,5 +205,104 @@ fn a_shutdown_without_time_cuts_at_once() {
         assert!(matches!(error, Error::NotDrained(_)), "{error}");
         assert!(within(call).await.unwrap().is_err());
         within(client.shutdown()).await.unwrap();
+    });
+}
+
+/// A peer that obeys and reads nothing more: what is sealed for it and not taken by the kernel is lost
+/// as much as what still waits to be sealed.
+#[test]
+fn what_is_sealed_and_not_taken_is_told_as_lost() {
+    run(async {
+        let wire = Wire::usual();
+        let server = wire.builder().close_wait(DEADLINE).build().unwrap();
+        let acceptor = wire.accept(&server).await;
+        let mut peer = RawPeer::open(&acceptor.url().to_string()).await;
+        let session = server.sessions().pop().unwrap();
+        let settle = || tokio::time::sleep(Duration::from_millis(20));
+        // Until neither the kernel nor the chain in front of it takes more ...
+        while session.queued_bytes() == 0 {
+            session.send(&blob(10_000)).unwrap();
+            settle().await;
+        }
+        // ... and then as much as brings all of it there.
+        let mut waste = vec![0; 8 * 1024];
+        while session.queued_bytes() > 0 {
+            within(peer.stream.read_exact(&mut waste)).await.unwrap();
+            settle().await;
+        }
+        let stopping = tokio::spawn({
+            let server = server.clone();
+            async move { server.shutdown().await }
+        });
+        // Said before it was asked it means nothing, and what it is asked it does not read.
+        while !stopping.is_finished() {
+            let obeys = Frame::GoAway { code: ErrorCode(0), message: "".into(), obeyed: true };
+            let bytes = peer.seal(&[obeys]);
+            let _ = peer.stream.write_all(&bytes).await;
+            settle().await;
+        }
+        let error = within(stopping).await.unwrap().unwrap_err();
+        let Error::NotDrained(report) = &error else { panic!("{error}") };
+        assert!(report.left.bytes > 0 && report.sessions == 0, "{report}");
+    });
+}
+
+#[test]
+fn a_session_that_cannot_say_all_in_time_says_goodbye_in_its_own_words() {
+    run(async {
+        let wire = Wire::usual();
+        let server = wire.builder().close_wait(DEADLINE).build().unwrap();
+        let acceptor = wire.accept(&server).await;
+        let mut peer = RawPeer::open(&acceptor.url().to_string()).await;
+        let session = server.sessions().pop().unwrap();
+        // More than the peer's window, and it never gives any credit.
+        for _ in 0..40 {
+            session.send(&blob(60_000)).unwrap();
+        }
+        session.close_with(ErrorCode(77), "enough of that");
+        let farewell = loop {
+            match peer.hear().await {
+                Said::Close(code, text) => break (code, text),
+                Said::End(reason) => panic!("{reason}"),
+                _ => {}
+            }
+        };
+        assert_eq!(farewell, (ErrorCode(77), "enough of that".into()));
+        drop(peer);
+        within(server.shutdown()).await.unwrap();
+    });
+}
+
+#[test]
+fn a_handler_may_hold_its_service() {
+    run(async {
+        let wire = Wire::usual();
+        let (server, client) = (wire.service(), wire.service());
+        let token = Arc::new(());
+        let (held, itself) = (Arc::clone(&token), server.clone());
+        server.on(move |_, _: Note| drop((Arc::clone(&held), itself.clone())));
+        let (held, itself) = (Arc::clone(&token), server.clone());
+        server.subscribe(topic(wire.protocol, NewSession), move |_| {
+            drop((Arc::clone(&held), itself.clone()));
+        });
+        let pair = wire.open(&server, &client).await;
+        drop(server);
+        assert_eq!(Arc::strong_count(&token), 3);
+        pair.end().await;
+        assert_eq!(Arc::strong_count(&token), 1, "a service that was shut down lets go of them");
+    });
+}
+
+#[test]
+fn for_ever_is_no_time_that_overflows() {
+    run(async {
+        let wire = Wire::usual();
+        let builder = wire.builder().connection_age(Duration::MAX).close_wait(Duration::MAX);
+        let builder = builder.drain_deadline(Duration::MAX).connect_timeout(Duration::MAX);
+        let (server, client) = (builder.build().unwrap(), wire.service());
+        server.handle_now(|_, ask: Ask| Ok(Told { number: ask.number }));
+        let pair = wire.open(&server, &client).await;
+        assert_eq!(within(pair.here.request(Ask { number: 3 })).await.unwrap().number, 3);
+        pair.end().await;
     });
 }

@@ -84,7 +84,7 @@ pub(crate) async fn listen(
     let start = Instant::now();
     let this = Arc::clone(&inner);
     if !this.followed.swap(true, Ordering::AcqRel) {
-        this.openers.spawn(follow(Arc::clone(&this)));
+        this.openers.spawn_on(&this.home(), follow(Arc::clone(&this)));
     }
     let mut tasks = Vec::new();
     for (number, listener) in listeners.into_iter().enumerate() {
@@ -143,8 +143,14 @@ async fn accept_all(mut this: Loop) {
                 pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
                 spare = Spare::new();
             }
-            // A connection that was gone before we took it; the next one may be well.
-            Err(error) => tracing::debug!(%error, "a connection could not be accepted"),
+            Err(error) if is_of_one(&error) => {
+                tracing::debug!(%error, "a connection was gone before it was accepted");
+            }
+            Err(error) => {
+                tracing::error!(%error, ?pause, "no connection could be accepted");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+            }
         }
     }
 }
@@ -242,6 +248,12 @@ fn cause(reason: &CloseReason) -> &'static str {
         CloseReason::Exhausted(_) => "exhausted",
         _ => "other",
     }
+}
+
+/// It concerns the connection that would have come; the next one may be well.
+fn is_of_one(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 /// EMFILE or ENFILE: this process, or the whole system, has no descriptor left.

@@ -300,10 +300,24 @@ impl ServiceBuilder {
             known_peers: self.known_peers,
             hub,
             outbox_bytes: self.outbox_bytes,
-            patience: self.patience,
+            patience: self.patience.bounded(),
             shards: Shards::start(self.shards)?,
             busy_poll: self.busy_poll,
         }))
+    }
+}
+
+impl Patience {
+    /// "For ever" may be said in many ways, and none of them is to overflow a clock.
+    fn bounded(self) -> Self {
+        let Self { connect, close, drain, age } = self;
+        let bound = |time: Duration| time.min(limits::TIME_MAX);
+        Self {
+            connect: bound(connect),
+            close: bound(close),
+            drain: bound(drain),
+            age: age.map(bound),
+        }
     }
 }
 

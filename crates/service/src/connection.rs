@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use moorline_buffers::SendBuffer;
 use moorline_protocol::{CloseReason, HandledTypes, Opened, Protocol};
-use moorline_session::{Core, Direction, Flusher, SessionParts, SessionRef, TableFull};
+use moorline_session::{Core, Direction, Flusher, SessionParts, SessionRef, Signals, TableFull};
 use tracing::Instrument;
 
 use crate::client::{Client, Shared};
@@ -124,7 +124,7 @@ impl Fresh {
         inner.drivers.spawn(drive.instrument(span));
         // A shutdown that began meanwhile may have looked at the sessions before this one was there.
         if inner.is_stopped() {
-            session.signal(moorline_session::Signals { drain: true, ..Default::default() });
+            session.signal(Signals { drain: true, cut: true, ..Signals::default() });
         }
         Ok(session)
     }

@@ -26,7 +26,28 @@ pub(crate) async fn connect(
     let dialing = connect_here(inner, way, client, place);
     match shard {
         None => dialing.await,
-        Some(shard) => run_on(&shard, dialing).await.unwrap_or(Err(Error::ShutDown)),
+        Some(shard) => {
+            let dialing = async { Ok(Unclaimed(Some(dialing.await?))) };
+            run_on(&shard, dialing).await.unwrap_or(Err(Error::ShutDown)).map(Unclaimed::claim)
+        }
+    }
+}
+
+/// A session on its way from its shard to whoever dialed. Who is gone meanwhile never takes it, and
+/// then it is closed.
+struct Unclaimed(Option<SessionRef>);
+
+impl Unclaimed {
+    fn claim(mut self) -> SessionRef {
+        self.0.take().expect("it is claimed once")
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            session.close();
+        }
     }
 }
 
@@ -105,6 +126,8 @@ impl Dial<'_> {
         let mut fresh = self.fresh(remote).await?;
         let refused = |reason| Error::Handshake { url: self.address.to_string(), reason };
         let opened = fresh.open(inner).await.map_err(refused)?;
+        // From here on a shutdown waits until the session is among those that it drains.
+        let _opening = inner.openers.enter();
         if inner.is_stopped() {
             return Err(Error::ShutDown);
         }

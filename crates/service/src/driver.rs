@@ -254,9 +254,10 @@ impl Driver {
             return Ok(());
         }
         self.ends.late = true;
-        if phase == EndPhase::Closing {
-            let farewell = Farewell::ordinary();
+        if let Some(farewell) = self.core.closing_with() {
             self.ends.left.bytes += self.core.cut_short(farewell)?;
+            // Where it was the peer's credit that held it up, the farewell still gets through.
+            self.writer.pump()?;
         }
         Err(CloseReason::Truncated)
     }
@@ -270,6 +271,7 @@ impl Driver {
     ) -> Result<Turn, CloseReason> {
         let ready = match written {
             Written::All => self.core.poll_work(cx).is_ready(),
+            Written::More => true,
             Written::Blocked => {
                 self.core.poll_signals(cx).is_ready()
                     || match self.writer.poll_writable(cx) {
@@ -369,6 +371,9 @@ impl Driver {
             let rest = linger(&mut self.intake, &self.writer, self.ends.shut_down);
             let _ = tokio::time::timeout(self.ends.close_wait, rest).await;
         }
+        if self.ends.late {
+            self.ends.left.bytes += self.writer.unwritten();
+        }
         (reason, self.ends)
     }
 }
@@ -392,6 +397,7 @@ async fn linger(intake: &mut Intake, writer: &WireWriter, shut_down: bool) {
             loop {
                 match writer.pump() {
                     Ok(Written::Blocked) => {}
+                    Ok(Written::More) => continue,
                     // A sender may still be inside with the farewell, and leave it to us.
                     Ok(Written::Busy) => {
                         cx.waker().wake_by_ref();

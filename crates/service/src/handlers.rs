@@ -137,12 +137,20 @@ impl Handlers {
         });
     }
 
+    /// Drops all of them. What sessions that are still there have seen of them stays with these.
+    pub(crate) fn clear(&self) {
+        self.change(|table| *table = HandlerTable::default());
+    }
+
     fn change<R>(&self, change: impl FnOnce(&mut HandlerTable) -> R) -> R {
         let mut current = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let mut table = HandlerTable::clone(&current);
         let result = change(&mut table);
-        *current = Arc::new(table);
+        let before = std::mem::replace(&mut *current, Arc::new(table));
         self.version.fetch_add(1, Ordering::Release);
+        drop(current);
+        // What is dropped with it is the user's, and may do anything.
+        drop(before);
         result
     }
 }

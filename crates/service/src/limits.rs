@@ -54,6 +54,13 @@ pub const QUEUED_POST_COST: usize = 64;
 /// overtaken.
 pub const WIRE_HIGH_WATER: usize = 256 * 1024;
 
+/// What one stay at the writer writes at most, before a driver reads again and a sender goes on with
+/// its own work: others could give it more for ever.
+pub const WRITE_STAY_BYTES: usize = 1024 * 1024;
+
+/// Longest time that is told from for ever.
+pub const TIME_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Slices handed to the kernel in one write.
 pub const SLICES_MAX: usize = 64;
 

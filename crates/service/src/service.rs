@@ -8,14 +8,15 @@ use std::time::Duration;
 use moorline_buffers::PoolStats;
 use moorline_noise::{Provider, PublicKey};
 use moorline_protocol::{
-    Local, Message, MessageFamily, ProtocolFactory, ProtocolRegistry, RegistryError, Request,
-    StreamMessage,
+    ErrorCode, Local, Message, MessageFamily, ProtocolFactory, ProtocolRegistry, RegistryError,
+    Request, StreamMessage,
 };
 use moorline_session::{
     CloseSubscription, Failure, Hub, SessionEnd, SessionId, SessionRef, Signals, Stream,
     Subscription, SystemEvent, Topic,
 };
 use serde::de::DeserializeOwned;
+use tokio::runtime;
 
 use crate::acceptor::{self, Acceptor};
 use crate::address::Address;
@@ -218,6 +219,30 @@ impl Service {
         self.register::<Q>(|handlers, index| handlers.add_request(index, handler));
     }
 
+    /// As [`handle`](Self::handle), for a handler that blocks or computes for long: it runs on a thread of
+    /// its own, of those that the runtime keeps for such work. It cannot be stopped: when its caller
+    /// gives up it runs to its end, for nobody.
+    pub fn handle_blocking<Q, F>(&self, handler: F)
+    where
+        Q: Request + DeserializeOwned + Send + 'static,
+        F: Fn(&Context, Q) -> Result<Q::Response, Failure<Q::Error>> + Send + Sync + 'static,
+    {
+        let handler = Arc::new(handler);
+        self.handle(move |cx, request: Q| {
+            let handler = Arc::clone(&handler);
+            async move {
+                let work = tokio::task::spawn_blocking(move || handler(&cx, request)).await;
+                work.unwrap_or_else(|error| match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_stopped) => Err(Failure::fault(
+                        ErrorCode::INTERNAL,
+                        "the runtime has ended before the handler ran",
+                    )),
+                })
+            }
+        });
+    }
+
     /// Takes streams that a message of type `S` opens: `handler` gets the message and the stream, in a
     /// task of its own. To turn a stream down, it resets it with a code and a text.
     ///
@@ -311,7 +336,8 @@ impl Service {
 
     pub(crate) fn keep_house(&self) {
         if !self.inner.kept.swap(true, Ordering::AcqRel) {
-            self.inner.openers.spawn(keep_house(Arc::downgrade(&self.inner)));
+            let house = keep_house(Arc::downgrade(&self.inner));
+            self.inner.openers.spawn_on(&self.inner.home(), house);
         }
     }
 
@@ -435,7 +461,8 @@ impl Service {
     }
 
     /// As [`shutdown`](Self::shutdown), with so much time instead of `drain_deadline`. The time is
-    /// kept, whatever peers and handlers do: about a second later this returns.
+    /// kept, whatever peers and handlers do: what is left is cut short then, and at most two and a half
+    /// seconds later this returns.
     ///
     /// # Errors
     /// As there.
@@ -460,7 +487,10 @@ impl Service {
         }
         // They have nothing left to do but to tell.
         let _ = tokio::time::timeout(CUT_WAIT, inner.clients.tasks.all_ended()).await;
-        stuck += inner.clients.tasks.len();
+        stuck = stuck.max(inner.clients.tasks.len());
+        // What they hold may be this very service, which would never be dropped.
+        inner.handlers.clear();
+        inner.hub.forget_subscribers();
         let left = std::mem::take(&mut *inner.left_behind());
         let report = DrainReport { sessions, left, stuck, deadline };
         if report.is_clean() {
@@ -482,6 +512,11 @@ impl Service {
 impl Inner {
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Where what is nobody's session runs: the caller's runtime may be gone before the service is.
+    pub(crate) fn home(&self) -> runtime::Handle {
+        self.shards.place(0).map_or_else(runtime::Handle::current, |place| place.handle.clone())
     }
 
     pub(crate) fn left_behind(&self) -> MutexGuard<'_, LeftBehind> {

@@ -1,8 +1,9 @@
 //! The tasks of a service, counted, so that its end is the end of all of them.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
@@ -21,7 +22,8 @@ struct Live {
     next: u64,
     /// What is started from now on is stopped as well: its starter was faster than the end.
     stopped: bool,
-    handles: std::collections::BTreeMap<u64, AbortHandle>,
+    /// `None` as long as it is being started, and for what cannot be stopped.
+    handles: BTreeMap<u64, Option<AbortHandle>>,
 }
 
 impl Tasks {
@@ -39,30 +41,45 @@ impl Tasks {
         runtime: &Handle,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> AbortHandle {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = live.next;
-        live.next += 1;
-        let guard = Guard { tasks: Arc::clone(self), number };
-        // The lock is held until the handle is in: the task cannot take it out before.
-        let work = Counted { work: Box::pin(work), _guard: guard };
-        let handle = runtime.spawn(work).abort_handle();
-        live.handles.insert(number, handle.clone());
-        if live.stopped {
+        let guard = self.enter();
+        let number = guard.number;
+        // Without the lock: a runtime that is just ending drops the work at once, and with it the guard.
+        let handle = runtime.spawn(Counted { work: Box::pin(work), _guard: guard }).abort_handle();
+        let mut live = self.lock();
+        if let Some(place) = live.handles.get_mut(&number) {
+            *place = Some(handle.clone());
+        }
+        let stopped = live.stopped;
+        drop(live);
+        if stopped {
             handle.abort();
         }
         handle
     }
 
+    /// Counts something as a task that cannot be stopped, until it is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Guard {
+        let mut live = self.lock();
+        let number = live.next;
+        live.next += 1;
+        live.handles.insert(number, None);
+        Guard { tasks: Arc::clone(self), number }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many are left.
     pub(crate) fn len(&self) -> usize {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).handles.len()
+        self.lock().handles.len()
     }
 
     /// Waits until no task is left.
     pub(crate) async fn all_ended(&self) {
         loop {
             let ended = self.ended.notified();
-            if self.live.lock().unwrap_or_else(PoisonError::into_inner).handles.is_empty() {
+            if self.lock().handles.is_empty() {
                 return;
             }
             ended.await;
@@ -72,9 +89,9 @@ impl Tasks {
     /// Stops whatever is left, and whatever is started later. It does not wait.
     pub(crate) fn abort_all(&self) {
         let handles: Vec<_> = {
-            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut live = self.lock();
             live.stopped = true;
-            live.handles.values().cloned().collect()
+            live.handles.values().flatten().cloned().collect()
         };
         for handle in handles {
             handle.abort();
@@ -98,14 +115,15 @@ impl Future for Counted {
     }
 }
 
-struct Guard {
+/// A place among the live ones.
+pub(crate) struct Guard {
     tasks: Arc<Tasks>,
     number: u64,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let mut live = self.tasks.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = self.tasks.lock();
         live.handles.remove(&self.number);
         drop(live);
         self.tasks.ended.notify_waiters();
@@ -133,6 +151,17 @@ mod tests {
         tasks.spawn(std::future::pending());
         let ended = tokio::time::timeout(std::time::Duration::from_secs(5), tasks.all_ended());
         ended.await.unwrap();
+    }
+
+    /// Work that a closing runtime drops where it is spawned must not find the lock taken.
+    #[test]
+    fn a_task_can_be_started_on_a_runtime_that_has_ended() {
+        let tasks = Arc::new(Tasks::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        tasks.spawn_on(&handle, std::future::pending());
+        assert_eq!(tasks.len(), 0);
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use moorline_buffers::SendBuffer;
 use moorline_protocol::{CloseReason, Sealing};
 use moorline_session::{Booth, Flusher, SessionWriter, Stay};
 
-use crate::limits::{SLICES_MAX, WIRE_HIGH_WATER};
+use crate::limits::{SLICES_MAX, WIRE_HIGH_WATER, WRITE_STAY_BYTES};
 use crate::transport::Writer;
 
 /// Shared by the driver and by senders that have filled a batch.
@@ -23,6 +23,8 @@ pub(crate) struct WireWriter {
 struct Half {
     sealing: Box<dyn Sealing>,
     wire: SendBuffer,
+    /// Where in it the last message ends; what follows is control.
+    said_to: usize,
     failed: Option<CloseReason>,
 }
 
@@ -33,6 +35,8 @@ pub(crate) enum Written {
     All,
     /// The kernel takes no more for now.
     Blocked,
+    /// The kernel takes more, and so much has been written already that others have their turn.
+    More,
     /// Somebody else is writing; who it is finishes the work or wakes the driver.
     Busy,
 }
@@ -45,7 +49,7 @@ impl WireWriter {
         sealing: Box<dyn Sealing>,
         wire: SendBuffer,
     ) -> Self {
-        let half = Booth::new(Half { sealing, wire, failed: None });
+        let half = Booth::new(Half { sealing, wire, said_to: 0, failed: None });
         Self { socket, source, half }
     }
 
@@ -55,7 +59,9 @@ impl WireWriter {
     }
 
     fn knock(&self) -> Option<Stay<Result<Written, CloseReason>>> {
-        self.half.knock(|half| half.pump(&*self.socket, &self.source))
+        // However many knock: nobody is kept inside for others for longer than that.
+        let mut budget = WRITE_STAY_BYTES;
+        self.half.knock(|half| half.pump(&*self.socket, &self.source, &mut budget))
     }
 
     /// Ready when the kernel takes more.
@@ -84,6 +90,11 @@ impl WireWriter {
         stay.map(|stay| stay.result)
     }
 
+    /// Sealed bytes of messages that the kernel has not taken; 0 too while somebody else is writing.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.half.step_in(|half| half.said_to).map_or(0, |stay| stay.result)
+    }
+
     /// Idle: gives back what can be had again.
     pub(crate) fn park(&self) {
         let _ = self.half.step_in(|half| {
@@ -109,11 +120,12 @@ impl Half {
         &mut self,
         socket: &dyn Writer,
         source: &SessionWriter,
+        budget: &mut usize,
     ) -> Result<Written, CloseReason> {
         if let Some(reason) = &self.failed {
             return Err(reason.clone());
         }
-        let result = self.pump_once(socket, source);
+        let result = self.pump_once(socket, source, budget);
         if let Err(reason) = &result {
             self.failed = Some(reason.clone());
         }
@@ -124,6 +136,7 @@ impl Half {
         &mut self,
         socket: &dyn Writer,
         source: &SessionWriter,
+        budget: &mut usize,
     ) -> Result<Written, CloseReason> {
         loop {
             self.fill(source, WIRE_HIGH_WATER)?;
@@ -131,16 +144,27 @@ impl Half {
                 source.written();
                 return Ok(Written::All);
             }
+            if *budget == 0 {
+                return Ok(Written::More);
+            }
+            let before = self.wire.len();
             if !write_once(socket, &mut self.wire)? {
                 return Ok(Written::Blocked);
             }
+            let written = before - self.wire.len();
+            self.said_to = self.said_to.saturating_sub(written);
+            *budget = budget.saturating_sub(written);
         }
     }
 
     fn fill(&mut self, source: &SessionWriter, wire_max: usize) -> Result<(), CloseReason> {
         while self.wire.len() < wire_max {
             let Some(block) = source.take_block()? else { break };
+            let is_message = block.weight() > 0;
             self.sealing.seal(block, &mut self.wire)?;
+            if is_message {
+                self.said_to = self.wire.len();
+            }
         }
         Ok(())
     }

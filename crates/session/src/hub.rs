@@ -62,6 +62,12 @@ impl Hub {
         let _ = self.keys.set(Box::new(fill));
     }
 
+    /// Drops everybody who subscribed to topics of this process: for its end, since what they hold may
+    /// hold the hub.
+    pub fn forget_subscribers(&self) {
+        self.topics.clear();
+    }
+
     /// Gives a new session its id and tells [`struct@NewSession`] before anything of it is dispatched.
     ///
     /// # Errors

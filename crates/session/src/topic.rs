@@ -239,6 +239,15 @@ impl Topics {
         Subscription { number, subscribers: Arc::downgrade(&self.subscribers) }
     }
 
+    /// Nobody hears anything any more.
+    pub(crate) fn clear(&self) {
+        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = std::mem::take(&mut subscribers.list);
+        drop(subscribers);
+        // What is dropped with it is the user's, and may do anything.
+        drop(list);
+    }
+
     /// Calls a snapshot of the list, without a lock: subscribers may come and go meanwhile.
     pub(crate) fn publish(&self, group: &str, message: &SystemMessage) {
         let list = {

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use moorline_protocol::{CloseReason, Frame, Settings};
+use moorline_protocol::{CloseReason, ErrorCode, Frame, Settings};
 use moorline_session::{CallError, Executed};
 use support::{Pair, Script, Task, echo, note};
 
@@ -191,4 +191,15 @@ fn a_process_that_stood_still_reads_before_it_judges() {
     kept.lock().unwrap().pop().unwrap().answer(moorline_session::Answer::Good(&answer));
     pair.settle();
     assert_eq!(call.done().unwrap().0, 2);
+}
+
+/// Nothing new is sent to it that could show that nobody is there any more.
+#[test]
+fn a_peer_that_has_asked_for_the_end_and_vanishes_is_found_out() {
+    let mut script = Script::new();
+    assert_eq!(deadline(&mut script), None, "at rest nobody is asked");
+    script.say(&[Frame::GoAway { code: ErrorCode(0), message: "".into(), obeyed: false }]);
+    script.heard.clear();
+    assert_eq!(pass(&mut script, HEARTBEAT), ["ping 1"]);
+    assert_eq!(pass(&mut script, DEAD_AFTER), ["close -16"]);
 }

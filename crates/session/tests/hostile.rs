@@ -235,19 +235,22 @@ fn a_peer_that_reads_may_ask_for_ever() {
 #[test]
 fn unread_answers_above_their_limit_refuse_new_requests() {
     let mut script = Script::new();
-    let large = vec![0; 3 << 20];
+    // Of three there are 4 MiB more than the largest message has.
+    let large = vec![0; 8 << 20];
     let answer = large.clone();
     script.side.on_request =
         Box::new(move |core, ticket, _| core.answer(ticket, Answer::Good(&answer)));
     script.side.blocked = true;
-    script.say(&[request(0, b"\xc0"), request(1, b"\xc0"), request(2, b"\xc0")]);
+    let requests: Vec<_> = (0..4).map(|id| request(id, b"\xc0")).collect();
+    script.say(&requests);
     assert_eq!(script.side.core().counters().requests_refused, 1);
     script.side.unblock();
     script.settle();
     let heard: Vec<_> = script.heard.iter().filter(|said| *said != "partial").collect();
     let size = large.len();
     // What is short does not wait behind what is long.
-    assert_eq!(heard, ["error 2 -5", &format!("response 0 {size}"), &format!("response 1 {size}")]);
+    let response = |id| format!("response {id} {size}");
+    assert_eq!(heard, ["error 3 -5", &response(0), &response(1), &response(2)]);
 }
 
 //= docs/PROTOCOL.md#9

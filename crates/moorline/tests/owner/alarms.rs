@@ -169,7 +169,11 @@ fn an_alarm_ends_with_its_stream_and_with_its_session() {
         let alarm = Owner::of(&pair.there).alarm(LONG, ring).unwrap();
         assert_eq!(Arc::strong_count(&held), 3);
         pair.end().await;
-        assert_eq!(Arc::strong_count(&held), 2, "the handle alone keeps nothing");
+        assert_eq!(
+            Arc::strong_count(&held),
+            1,
+            "neither the handle nor the service keeps anything"
+        );
         assert!(!alarm.stop());
         alarm.set(MS);
         let late = Owner::of(alarm_session(&alarm)).alarm(MS, |_| None);

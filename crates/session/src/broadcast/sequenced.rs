@@ -8,6 +8,7 @@ mod row;
 
 use std::fmt;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Wake, Waker};
 
@@ -228,7 +229,8 @@ impl Inner {
     /// Says who is evicted, without a lock.
     fn tell(&self, (member, evicted): (Option<members::Member>, Evicted)) {
         member.into_iter().for_each(members::Member::forget);
-        (self.evicted)(&evicted);
+        // It is the user's, and this may be a waker's call: others behind it must get theirs.
+        let _ = catch_unwind(AssertUnwindSafe(|| (self.evicted)(&evicted)));
     }
 }
 

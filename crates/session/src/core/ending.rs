@@ -79,6 +79,15 @@ impl Core {
         }
     }
 
+    /// What this side will say when what was accepted has gone out, while that is awaited.
+    #[must_use]
+    pub fn closing_with(&self) -> Option<Farewell> {
+        match self.session.shared.lock().phase() {
+            Phase::Closing(farewell) => Some(farewell.clone()),
+            _ => None,
+        }
+    }
+
     /// Says goodbye now. What was queued is dropped; its size in bytes is returned.
     ///
     /// # Errors

@@ -134,7 +134,12 @@ impl Outbox {
         let queued = self.lanes.calls_len() + self.published_len() > 0 && !self.is_shut();
         Watch {
             speaks: self.speaks(),
-            waits: calls || queued || self.unheard || self.pings.is_waiting(),
+            // After a GOAWAY nothing new is sent that could show that nobody is there any more.
+            waits: calls
+                || queued
+                || self.unheard
+                || self.pings.is_waiting()
+                || matches!(self.phase, Phase::PeerDrains),
             busy: calls
                 || self.subscribed_by_peer() > 0
                 || self.lanes.calls_len() + self.lanes.answers_len() > 0,
