@@ -29,6 +29,8 @@ use crate::whoami::{heartbeat_count, ping_said};
 pub(crate) const ECHO_OF_PING: u8 = b'p';
 /// Begins the text of a ping behind the end of a stream.
 pub(crate) const ECHO_OF_END: u8 = b's';
+/// Begins the text of a ping in the place of a long request that was given up.
+pub(crate) const ECHO_OF_CUT: u8 = b'c';
 
 /// The receiving half of an open connection.
 pub(crate) struct Decoder {
@@ -63,6 +65,8 @@ enum Heard {
 /// What has no body of its own.
 enum Short {
     Cancel(u32),
+    /// A request of ours never left as a whole.
+    Cut(u32),
     Ping(u64),
     Pong(u64),
     Heartbeat(u64),
@@ -363,6 +367,10 @@ impl Decoder {
     fn short(&mut self, short: Short) -> Frame<'static> {
         match short {
             Short::Cancel(id) => Frame::Cancel { id },
+            Short::Cut(id) => {
+                let (code, message) = (ErrorCode::CANCELLED, "".into());
+                Frame::Error { id, code, message, detail: Body::EMPTY }
+            }
             Short::Ping(nonce) => Frame::Ping { nonce },
             Short::Pong(nonce) => Frame::Pong { nonce },
             Short::Heartbeat(count) => Frame::Heartbeat { count },

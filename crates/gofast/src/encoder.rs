@@ -12,13 +12,14 @@ use moorline_protocol::{
     Lane, Meta,
 };
 
-use crate::dialect::{OURS, PING};
+use crate::dialect::OURS;
 use crate::extension::Word;
 use crate::limits::FRAME_OVERHEAD_MAX;
 use crate::packet::{Inner, Kind, Packet, TooLongOrNoMemory};
 use crate::pieces::{Flow, Way};
 use crate::shared::Shared;
 use crate::stats::Counters;
+use crate::whoami::ShortPing;
 
 /// The encoder of one connection.
 pub(crate) struct GofastEncoder {
@@ -196,16 +197,8 @@ impl GofastEncoder {
 
     /// A ping of gofast's, with a text by which its echo is known.
     fn ping(&self, mark: u8, number: u64, out: &mut SendBuffer) -> Result<(), EncodeError> {
-        let mut said = [0; 21];
-        said[0] = mark;
-        let digits = decimal(number, &mut said[1..]);
-        let said = &said[..=digits];
-        let dialect = self.shared.dialect;
-        let opaque = self.shared.opaques.pings();
-        let target = Target { kind: Kind::Request, opaque, id: dialect.id_of(PING), way: None };
-        let mut body = [0; 24];
-        let len = crate::whoami::put_short_ping(dialect, said, &mut body);
-        self.message(target, [&body[..len], &[]], out)
+        let ping = ShortPing::new(&self.shared, mark, number);
+        self.append(&ping.packet(), None, out)
     }
 
     /// Appends a message, compressed as the peer wants it.
@@ -264,22 +257,4 @@ fn check(meta: &Meta) -> Result<(), EncodeError> {
         return Err(EncodeError::Unsupported("a codec beside the connection's own"));
     }
     Ok(())
-}
-
-/// Writes a number in decimal and returns how many digits it has.
-fn decimal(number: u64, out: &mut [u8]) -> usize {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(rest % 10).expect("a digit");
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    let digits = &digits[at..];
-    out[..digits.len()].copy_from_slice(digits);
-    digits.len()
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use moorline_buffers::{Block, SendBuffer};
 use moorline_protocol::{CloseReason, Sealing};
 
+use crate::decoder::ECHO_OF_CUT;
 use crate::opaques::Meaning;
-use crate::packet::Kind;
+use crate::packet::{Kind, TooLongOrNoMemory};
 use crate::pieces::{Gathered, Gathering};
 use crate::shared::Shared;
 use crate::sight::{Sight, look};
 use crate::stats::Counters;
+use crate::whoami::ShortPing;
 
 pub(crate) struct Outlet {
     shared: Arc<Shared>,
@@ -21,6 +23,32 @@ pub(crate) struct Outlet {
 impl Outlet {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, gathering: Gathering::default() }
+    }
+
+    /// A request that was given up before all of it was here. The peer has seen nothing of it, and
+    /// will not answer; but its caller's session waits for an answer. A ping asks for one.
+    fn forget(&self, frame: &SendBuffer, wire: &mut SendBuffer) -> Result<(), CloseReason> {
+        let bytes = frame.front().map_or(&[][..], Block::bytes);
+        let Ok(Sight::Partly(seen)) = look(self.shared.dialect, bytes, u64::MAX) else {
+            return Ok(());
+        };
+        if seen.kind != Kind::Request {
+            return Ok(());
+        }
+        if let Some(Meaning::Request(id)) = self.shared.opaques.meaning(seen.opaque) {
+            let ping = ShortPing::new(&self.shared, ECHO_OF_CUT, id.into());
+            let mut chain = SendBuffer::new(wire.pool());
+            let packet = ping.packet();
+            packet.append(&packet.lens(), None, &mut chain).map_err(|error| match error {
+                TooLongOrNoMemory::NoMemory(exhausted) => exhausted.into(),
+                TooLongOrNoMemory::TooLong { .. } => CloseReason::Truncated,
+            })?;
+            if let Some(front) = chain.front() {
+                self.note(front.bytes());
+            }
+            wire.append(&mut chain);
+        }
+        Ok(())
     }
 
     /// `bytes` are whole frames, or the beginning of a long one.
@@ -91,6 +119,7 @@ impl Sealing for Outlet {
                 }
                 wire.append(&mut frame);
             }
+            Gathered::Forgotten(frame) => self.forget(&frame, wire)?,
         }
         Ok(())
     }

@@ -99,6 +99,8 @@ pub(crate) enum Gathered {
     Kept,
     /// The last part: this frame is whole now.
     Whole(SendBuffer),
+    /// The rest of this frame never comes.
+    Forgotten(SendBuffer),
 }
 
 impl Gathering {
@@ -113,8 +115,7 @@ impl Gathering {
         };
         let slot = &mut self.ways[usize::from(way)];
         if mark == FORGET {
-            *slot = None;
-            return Ok(Gathered::Kept);
+            return Ok(slot.take().map_or(Gathered::Kept, |frame| Gathered::Forgotten(*frame)));
         }
         let frame = slot.get_or_insert_with(|| Box::new(SendBuffer::new(wire.pool())));
         frame.extend_from_slice(part)?;
@@ -169,6 +170,8 @@ mod tests {
         append(way, [&[2; 1500], &[], &[], &[]], &mut chain).unwrap();
         let mut gathering = Gathering::default();
         assert!(matches!(gathering.take(begun, &chain), Ok(Gathered::Kept)));
+        let forget = chain.pop_block().unwrap();
+        assert!(matches!(gathering.take(forget, &chain), Ok(Gathered::Forgotten(_))));
         let mut found = None;
         while let Some(block) = chain.pop_block() {
             if let Gathered::Whole(mut frame) = gathering.take(block, &chain).unwrap() {

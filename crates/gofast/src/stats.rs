@@ -123,15 +123,28 @@ impl Counters {
 /// The counters of one connection; it may be over.
 #[derive(Debug, Clone)]
 pub struct ConnectionStats {
-    name: Arc<str>,
+    peer: Arc<Peer>,
     counters: Arc<Counters>,
+}
+
+/// What a peer has said of itself.
+#[derive(Debug)]
+struct Peer {
+    name: Box<str>,
+    version: Option<u64>,
 }
 
 impl ConnectionStats {
     /// What the peer calls itself in its whoami; escaped.
     #[must_use]
     pub fn peer(&self) -> &str {
-        &self.name
+        &self.peer.name
+    }
+
+    /// Its version; `None` if it has one that only its application can read.
+    #[must_use]
+    pub fn peer_version(&self) -> Option<u64> {
+        self.peer.version
     }
 
     /// The counters now.
@@ -154,7 +167,7 @@ pub struct GofastStats(Arc<Mutex<All>>);
 
 #[derive(Debug, Default)]
 struct All {
-    open: Vec<(Arc<str>, Weak<Counters>)>,
+    open: Vec<(Arc<Peer>, Weak<Counters>)>,
     over: Statistics,
 }
 
@@ -172,12 +185,18 @@ impl GofastStats {
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionStats> {
         let all = self.lock();
-        let open = all.open.iter().filter_map(|(name, open)| Some((name, open.upgrade()?)));
-        open.map(|(name, counters)| ConnectionStats { name: Arc::clone(name), counters }).collect()
+        let open = all.open.iter().filter_map(|(peer, open)| Some((peer, open.upgrade()?)));
+        open.map(|(peer, counters)| ConnectionStats { peer: Arc::clone(peer), counters }).collect()
     }
 
-    pub(crate) fn enter(&self, name: &str, counters: &Arc<Counters>) -> Entered {
-        self.lock().open.push((name.into(), Arc::downgrade(counters)));
+    pub(crate) fn enter(
+        &self,
+        name: &str,
+        version: Option<u64>,
+        counters: &Arc<Counters>,
+    ) -> Entered {
+        let peer = Arc::new(Peer { name: name.into(), version });
+        self.lock().open.push((peer, Arc::downgrade(counters)));
         Entered { all: self.clone(), counters: Arc::clone(counters) }
     }
 
@@ -210,10 +229,11 @@ mod tests {
     fn what_is_over_stays_in_the_sum_and_leaves_the_list() {
         let stats = GofastStats::default();
         let counters = Arc::new(Counters::default());
-        let entered = stats.enter("ada", &counters);
+        let entered = stats.enter("ada", Some(3), &counters);
         Counters::add(&counters.n_tx, 3);
         let [open] = &stats.connections()[..] else { panic!("one is open") };
-        assert_eq!((open.peer(), open.statistics().n_tx), ("ada", 3));
+        assert_eq!((open.peer(), open.peer_version()), ("ada", Some(3)));
+        assert_eq!(open.statistics().n_tx, 3);
         assert_eq!(stats.statistics().n_tx, 3);
         drop(entered);
         assert!(stats.connections().is_empty());
@@ -224,7 +244,7 @@ mod tests {
     fn silence_is_the_time_since_the_last_heartbeat() {
         let stats = GofastStats::default();
         let counters = Arc::new(Counters::default());
-        let _entered = stats.enter("ada", &counters);
+        let _entered = stats.enter("ada", Some(3), &counters);
         let now = Instant::now();
         let connection = &stats.connections()[0];
         assert_eq!(connection.silent_since(now), None);

@@ -1,9 +1,11 @@
 //! gofast's own messages: who somebody is, a ping, a sign of life; with bodies in two dialects.
 
 use crate::compress::Compression;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, PING};
 use crate::head::{HEAD_LEN_MAX, Head, major, put_head};
 use crate::limits::NAME_MAX;
+use crate::packet::{Inner, Kind, Packet};
+use crate::shared::Shared;
 
 /// Begins the name in the list of tags by which two of us know each other. gofast warns of names it
 /// does not know, and goes on.
@@ -141,22 +143,61 @@ pub(crate) fn ping_body(dialect: Dialect, said: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The same for at most 21 bytes, without a buffer that grows; its length.
-pub(crate) fn put_short_ping(dialect: Dialect, said: &[u8], out: &mut [u8; 24]) -> usize {
-    let len = u8::try_from(said.len()).expect("21 bytes at most");
-    let body = match dialect {
-        Dialect::Y2016 => {
-            out[..2].copy_from_slice(&[0x9f, 0x40 | len]);
-            out[2 + said.len()] = 0xff;
-            3 + said.len()
+/// A ping of ours, with a text by which its echo is known: a mark and a number.
+pub(crate) struct ShortPing {
+    dialect: Dialect,
+    opaque: u64,
+    body: [u8; SHORT_PING_MAX],
+    len: usize,
+}
+
+/// A mark and 20 digits, and 3 bytes around them.
+const SHORT_PING_MAX: usize = 24;
+
+impl ShortPing {
+    pub(crate) fn new(shared: &Shared, mark: u8, number: u64) -> Self {
+        let dialect = shared.dialect;
+        let mut body = [0; SHORT_PING_MAX];
+        body[2] = mark;
+        let said = 1 + decimal(number, &mut body[3..]);
+        let short = u8::try_from(said).expect("a mark and 20 digits at most");
+        let len = match dialect {
+            Dialect::Y2016 => {
+                body[..2].copy_from_slice(&[0x9f, 0x40 | short]);
+                body[2 + said] = 0xff;
+                3 + said
+            }
+            Dialect::Y2017 => {
+                body[..2].copy_from_slice(&[0, short]);
+                2 + said
+            }
+        };
+        Self { dialect, opaque: shared.opaques.pings(), body, len }
+    }
+
+    pub(crate) fn packet(&self) -> Packet<'_> {
+        let inner =
+            Inner::Message { id: self.dialect.id_of(PING), body: [&self.body[..self.len], &[]] };
+        Packet { dialect: self.dialect, kind: Kind::Request, opaque: self.opaque, inner }
+    }
+}
+
+/// Writes a number in decimal and returns how many digits it has.
+fn decimal(number: u64, out: &mut [u8]) -> usize {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(rest % 10).expect("a digit");
+        rest /= 10;
+        if rest == 0 {
+            break;
         }
-        Dialect::Y2017 => {
-            out[..2].copy_from_slice(&[0, len]);
-            2 + said.len()
-        }
-    };
-    out[2..2 + said.len()].copy_from_slice(said);
-    body
+    }
+    let digits = &digits[at..];
+    out[..digits.len()].copy_from_slice(digits);
+    digits.len()
 }
 
 /// What a ping says.
@@ -278,15 +319,21 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_written_as_people_write_them() {
+        for number in [0, 7, 10, 4_096, u64::MAX] {
+            let mut out = [0; 20];
+            let len = decimal(number, &mut out);
+            assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), number.to_string());
+        }
+    }
+
+    #[test]
     fn pings_and_heartbeats_come_back() {
         for dialect in [Dialect::Y2016, Dialect::Y2017] {
             let (mut ping, mut beat) = (Vec::new(), Vec::new());
             ping_body(dialect, b"hello", &mut ping);
             heartbeat_body(dialect, 300, &mut beat);
             assert_eq!(ping_said(dialect, &ping), Some(&b"hello"[..]));
-            let mut short = [0; 24];
-            let len = put_short_ping(dialect, b"hello", &mut short);
-            assert_eq!(short[..len], ping);
             assert_eq!(heartbeat_count(dialect, &beat), Some(300));
             ping.push(0);
             beat.push(0);

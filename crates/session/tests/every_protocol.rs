@@ -72,6 +72,7 @@ for_every_protocol! {
     a_stream_that_is_dropped_in_the_middle_ends_at_both_ends
     a_refused_stream_ends
     long_messages_are_whole_and_let_short_ones_pass
+    a_long_request_given_up_in_the_middle_leaves_nothing_behind
     a_message_above_what_the_peer_takes_is_refused_by_itself
     a_barrier_stands_behind_what_was_sent
     a_session_that_closes_lets_out_what_it_has_and_ends_the_other
@@ -343,6 +344,23 @@ fn long_messages_are_whole_and_let_short_ones_pass(subject: Subject) {
     let mut sent: Vec<_> = (0..).zip(lens).flat_map(|sent| [sent, sent]).collect();
     sent.sort_unstable();
     assert_eq!(got, sent);
+    assert!(pair.a.ended.is_none() && pair.b.ended.is_none());
+}
+
+fn a_long_request_given_up_in_the_middle_leaves_nothing_behind(subject: Subject) {
+    let mut pair = pair_with(subject, Settings { in_flight_max: 16, ..Settings::default() });
+    for n in 0..40 {
+        let call = Task::start(pair.a.session.request(echo(n, 100_000)));
+        // Some of it leaves before its caller has had enough.
+        let block = pair.a.writer.take_block().unwrap().unwrap();
+        let link = &mut pair.a.link;
+        link.opened.as_mut().unwrap().sealing.seal(block, &mut link.wire).unwrap();
+        drop(call);
+        pair.settle();
+        let next = Task::start(pair.a.session.request(echo(n, 10)));
+        pair.settle();
+        assert_eq!(next.done().unwrap(), echo(n, 10), "call {n}");
+    }
     assert!(pair.a.ended.is_none() && pair.b.ended.is_none());
 }
 

@@ -182,11 +182,11 @@ impl Meeting {
             whoami: std::mem::take(&mut self.whoami),
             counters: Arc::clone(&self.counters),
             exchanges: Mutex::new(Exchanges {
-                requests: Requests::new(opaques.requests(), own.in_flight_max),
+                requests: Requests::new(own.in_flight_max),
                 streams: Streams::new(ours.is_some(), side.dials, opaques.streams()),
                 owed: Owing::default(),
             }),
-            _entered: side.stats.enter(&name, &self.counters),
+            _entered: side.stats.enter(&name, peer.version, &self.counters),
         });
         let opened = self.opened(&shared, &peer, &name);
         let buffersize = side.settings.buffersize(own.message_max);

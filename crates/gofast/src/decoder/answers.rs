@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use moorline_buffers::RecvBuffer;
 use moorline_protocol::{Body, CloseReason, Frame};
 
-use super::{Decoder, ECHO_OF_END, ECHO_OF_PING, Heard, OVERLAP, Said, Short, What};
+use super::{Decoder, ECHO_OF_CUT, ECHO_OF_END, ECHO_OF_PING, Heard, OVERLAP, Said, Short, What};
 use crate::dialect::OURS;
 use crate::extension::Word;
 use crate::opaques::Meaning;
@@ -46,6 +46,10 @@ impl Decoder {
             (ECHO_OF_END, Ok(stream)) => {
                 let told = self.shared.lock().streams.hear_echo(stream);
                 Ok(if told { Heard::Say(Short::End(stream)) } else { Heard::Nothing })
+            }
+            (ECHO_OF_CUT, Ok(id)) => {
+                let waits = self.shared.lock().requests.answered(id);
+                Ok(if waits { Heard::Say(Short::Cut(id)) } else { Heard::Nothing })
             }
             _ => Err(broken("an echo that is not what was said").into()),
         }

@@ -96,7 +96,11 @@ impl GofastEncoder {
             }
         }
         let Some(last) = self.shared.lock().streams.say_end(stream) else { return Ok(()) };
-        self.last(stream, &last, out)
+        let said = self.last(stream, &last, out);
+        if said.is_err() {
+            self.shared.lock().streams.withdraw_end(stream);
+        }
+        said
     }
 
     /// What is due when a stream ends.

@@ -7,7 +7,7 @@ use crate::limits::{OWED_BYTES_MAX, OWED_COST};
 /// Requests of ours by their slots, and the peer's, to which slots are given.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    /// Which slots of ours wait for an answer.
+    /// Which slots of ours wait for an answer; as many as were needed at once.
     ours: Vec<bool>,
     /// Those of the peer's that have a slot; it is given to another when the session has done with it.
     of_peer: Vec<OfPeer>,
@@ -35,9 +35,9 @@ pub(crate) enum NoSlot {
 }
 
 impl Requests {
-    pub(crate) fn new(ours_max: u32, of_peer_max: u32) -> Self {
+    pub(crate) fn new(of_peer_max: u32) -> Self {
         Self {
-            ours: vec![false; ours_max as usize],
+            ours: Vec::new(),
             of_peer: Vec::new(),
             free: Vec::new(),
             by_opaque: HashMap::new(),
@@ -47,9 +47,11 @@ impl Requests {
 
     /// A request of ours was written.
     pub(crate) fn asked(&mut self, id: u32) {
-        if let Some(waits) = self.ours.get_mut(id as usize) {
-            *waits = true;
+        let place = id as usize;
+        if place >= self.ours.len() {
+            self.ours.resize(place + 1, false);
         }
+        self.ours[place] = true;
     }
 
     /// An answer to one came; whether anybody waits for it.
@@ -158,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_given_again_only_when_the_session_has_done_with_it() {
-        let mut requests = Requests::new(4, 2);
+        let mut requests = Requests::new(2);
         assert_eq!(requests.begin(160_004, 112), Ok(0));
         assert_eq!(requests.begin(160_004, 112), Err(NoSlot::InUse));
         assert_eq!((requests.owed(0), requests.slot_of(160_004)), (Some((160_004, 112)), Some(0)));
@@ -175,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_answer_of_ours_is_waited_for_once() {
-        let mut requests = Requests::new(4, 2);
+        let mut requests = Requests::new(2);
         assert!(!requests.answered(3));
         requests.asked(3);
         assert!(requests.answered(3) && !requests.answered(3) && !requests.answered(4));

@@ -159,6 +159,13 @@ impl Streams {
         Some(last)
     }
 
+    /// There was no memory for its end, so the session has not ended its way after all.
+    pub(crate) fn withdraw_end(&mut self, number: u32) {
+        if let Some(stream) = self.live.get_mut(&number) {
+            stream.said_end = false;
+        }
+    }
+
     /// The session ends it both ways, and forgets it.
     pub(crate) fn say_reset(&mut self, number: u32) -> Option<Last> {
         let half = self.half;
