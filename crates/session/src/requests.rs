@@ -20,6 +20,8 @@ pub(crate) struct Requests {
     slots: Slab<Slot>,
     /// Slots that the peer has not answered.
     unanswered: usize,
+    /// Those among them that nobody waits for any more.
+    given_up: usize,
     in_flight_max: u32,
     /// Slots whose deadline nobody has stamped yet.
     unstamped: Vec<u32>,
@@ -51,6 +53,8 @@ struct Slot {
     outcome: Option<Outcome>,
     terminal: bool,
     caller_gone: bool,
+    /// Nobody waits any more, and the peer has not answered.
+    given_up: bool,
     /// A CANCEL is to leave, once the request has and unless the answer is faster. The mark goes
     /// with the slot, so it can never hit the next call in it.
     cancel: Cancel,
@@ -117,6 +121,7 @@ impl Requests {
         Self {
             slots: Slab::new(),
             unanswered: 0,
+            given_up: 0,
             in_flight_max,
             unstamped: Vec::new(),
             earliest: None,
@@ -130,13 +135,15 @@ impl Requests {
         }
     }
 
-    /// Whether the peer has answered everything.
+    /// Requests of ours that the peer has not answered.
     pub(crate) const fn unanswered(&self) -> usize {
         self.unanswered
     }
 
+    /// Whether the peer has answered everything. Where it cannot be told that nobody waits any more it
+    /// may never answer what it failed at: then those who wait count alone.
     pub(crate) const fn all_answered(&self) -> bool {
-        self.unanswered == 0
+        self.unanswered == if self.can_cancel { 0 } else { self.given_up }
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -157,6 +164,7 @@ impl Requests {
             outcome: None,
             terminal: false,
             caller_gone: false,
+            given_up: false,
             cancel: Cancel::No,
             waker: None,
         };
@@ -179,8 +187,9 @@ impl Requests {
     /// It could not be appended after all: nobody has heard of it.
     pub(crate) fn withdraw(&mut self, id: u32) {
         self.unstamped.retain(|&unstamped| unstamped != id);
-        if self.slots.try_remove(id as usize).is_some_and(|slot| !slot.terminal) {
+        if let Some(slot) = self.slots.try_remove(id as usize).filter(|slot| !slot.terminal) {
             self.unanswered -= 1;
+            self.given_up -= usize::from(slot.given_up);
         }
     }
 
@@ -216,6 +225,8 @@ impl Requests {
             slot.due = None;
             if slot.outcome.is_none() && !slot.caller_gone {
                 slot.outcome = Some(Outcome::Timeout);
+                slot.given_up = true;
+                self.given_up += 1;
                 wakers.extend(slot.waker.take());
                 if self.can_cancel {
                     slot.cancel = Cancel::Due;
@@ -303,6 +314,7 @@ impl Requests {
             self.cuts.push((slot.lane, slot.left_at));
         }
         self.unanswered -= 1;
+        self.given_up -= usize::from(slot.given_up);
         if slot.caller_gone {
             self.late_answers += 1;
             self.slots.remove(id as usize);
@@ -380,7 +392,10 @@ impl Requests {
         }
         if slot.terminal {
             self.slots.remove(id as usize);
-        } else if self.can_cancel && slot.cancel == Cancel::No {
+            return waker;
+        }
+        self.given_up += usize::from(!std::mem::replace(&mut slot.given_up, true));
+        if self.can_cancel && slot.cancel == Cancel::No {
             slot.cancel = Cancel::Due;
             self.cancels.push(id);
         }
@@ -428,6 +443,7 @@ impl Requests {
         self.cuts.clear();
         self.earliest = None;
         self.unanswered = 0;
+        self.given_up = 0;
         self.slots.retain(|_, slot| {
             if !slot.terminal && slot.outcome.is_none() {
                 let sent = slot.has_left(left);

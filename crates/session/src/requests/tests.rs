@@ -163,3 +163,26 @@ fn of_a_request_that_is_given_up_in_the_middle_the_rest_is_cut() {
     assert_eq!(said(&mut requests, 150), [Word::Cut(Lane::Bulk, 200)]);
     assert!(!requests.has_cancels([150; 3]));
 }
+
+#[test]
+fn who_cannot_be_told_that_nobody_waits_is_not_waited_for_either() {
+    let mut requests = Requests::new(4, 1 << 20, false);
+    let now = Instant::now();
+    for timeout in [Some(Duration::from_secs(1)), None] {
+        let id = requests.open(timeout, Lane::Normal).unwrap();
+        requests.appended(id, 0, 10);
+    }
+    requests.stamp(now);
+    assert!(!requests.all_answered());
+    requests.expire(now + Duration::from_secs(2), &mut Vec::new());
+    assert!(!requests.all_answered(), "one is still waited for");
+    let _ = requests.abandon(1);
+    assert!(requests.all_answered());
+    assert_eq!(requests.unanswered(), 2);
+    // Looked at, dropped, and answered after all: each counts once.
+    let _ = requests.abandon(0);
+    requests.respond(0, [0, 10, 0], Body::Borrowed(b"late")).unwrap();
+    assert!(requests.all_answered());
+    requests.respond(1, [0, 10, 0], Body::Borrowed(b"late")).unwrap();
+    assert_eq!((requests.unanswered(), requests.all_answered()), (0, true));
+}
