@@ -16,9 +16,8 @@ use moorline_protocol::{
 
 use crate::compress::{Unpress, Unpressed};
 use crate::dialect::{HEARTBEAT, OURS, PING, RAW, WHOAMI};
-use crate::exchanges::{At, Begun, EndSaid, NoSlot, Owed};
+use crate::exchanges::{Begun, EndSaid, NoSlot, Owed};
 use crate::message;
-use crate::opaques::Meaning;
 use crate::packet::Kind;
 use crate::shared::Shared;
 use crate::sight::{Seen, Sight, broken, look};
@@ -297,11 +296,20 @@ impl Decoder {
             return Ok(Heard::Say(Short::Ping(number.ok_or_else(too_many)?)));
         }
         let (kind, answer_id) = self.shared.ids.kind(said.id);
-        let id = exchanges.requests.begin(opaque, answer_id).map_err(|error| match error {
-            NoSlot::InUse => broken("a request on an opaque whose last one is not answered yet"),
-            NoSlot::TooMany => flow("more requests than may be in flight (knob: `in_flight_max`)"),
-        })?;
-        Ok(Heard::Message(What::Request(id, kind), said.body))
+        match exchanges.requests.begin(opaque, answer_id) {
+            Ok(id) => Ok(Heard::Message(What::Request(id, kind), said.body)),
+            Err(NoSlot::InUse) => {
+                Err(broken("a request on an opaque whose last one is not answered yet").into())
+            }
+            Err(NoSlot::TooMany) if self.shared.ours => {
+                Err(flow("more requests than may be in flight (knob: `in_flight_max`)").into())
+            }
+            // It was not told how many we take, and cannot be told that this is one too many.
+            Err(NoSlot::TooMany) => {
+                Counters::add(&self.shared.counters.errors_unsaid, 1);
+                Ok(Heard::Nothing)
+            }
+        }
     }
 
     fn start(&mut self, frame: &[u8], opaque: u64, said: Said) -> Result<Heard, CloseReason> {
@@ -327,7 +335,8 @@ impl Decoder {
     }
 
     fn on_stream(&mut self, frame: &[u8], opaque: u64, said: Said) -> Result<Heard, CloseReason> {
-        let found = self.stream_at(opaque).and_then(|at| self.shared.lock().streams.find(at));
+        let found =
+            self.shared.stream_at(opaque).and_then(|at| self.shared.lock().streams.find(at));
         let Some((stream, is_heard)) = found else {
             Counters::add(&self.shared.counters.n_mdrops, 1);
             return Ok(Heard::Nothing);
@@ -343,17 +352,8 @@ impl Decoder {
         Ok(Heard::Message(What::Data(stream), said.body))
     }
 
-    /// Where the stream of an opaque is to be looked for, if there can be one.
-    fn stream_at(&self, opaque: u64) -> Option<At> {
-        match self.shared.opaques.meaning(opaque) {
-            None => Some(At::Opaque(opaque)),
-            Some(Meaning::Stream(place)) => Some(At::Place(place)),
-            Some(_) => None,
-        }
-    }
-
     fn end(&mut self, opaque: u64) -> Heard {
-        let at = self.stream_at(opaque);
+        let at = self.shared.stream_at(opaque);
         let said = at.map_or(EndSaid::Unknown, |at| self.shared.lock().streams.hear_end(at));
         if said == EndSaid::Unknown {
             Counters::add(&self.shared.counters.n_mdrops, 1);

@@ -51,6 +51,7 @@ impl Encoder for GofastEncoder {
         let ours = self.shared.ours;
         Abilities {
             credit: false,
+            limits: ours,
             cancel: ours,
             typed_errors: ours,
             deadlines: false,

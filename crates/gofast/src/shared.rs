@@ -6,7 +6,7 @@ use moorline_protocol::Format;
 
 use crate::compress::Press;
 use crate::dialect::Dialect;
-use crate::exchanges::Exchanges;
+use crate::exchanges::{At, Exchanges};
 use crate::ids::Ids;
 use crate::opaques::{Meaning, Opaques};
 use crate::stats::{Counters, Entered};
@@ -36,10 +36,19 @@ impl Shared {
         self.exchanges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The end of a stream has left; if it is one of ours its opaque may serve again.
+    /// Where the stream of an opaque is to be looked for, if there can be one.
+    pub(crate) fn stream_at(&self, opaque: u64) -> Option<At> {
+        match self.opaques.meaning(opaque) {
+            None => Some(At::Opaque(opaque)),
+            Some(Meaning::Stream(place)) => Some(At::Place(place)),
+            Some(_) => None,
+        }
+    }
+
+    /// The end of a stream has left.
     pub(crate) fn end_left(&self, opaque: u64) {
-        if let Some(Meaning::Stream(place)) = self.opaques.meaning(opaque) {
-            self.lock().streams.end_left(place);
+        if let Some(at) = self.stream_at(opaque) {
+            self.lock().streams.end_left(at);
         }
     }
 }

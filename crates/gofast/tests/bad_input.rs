@@ -304,14 +304,22 @@ fn an_opaque_in_use_cannot_be_used_again() {
 }
 
 #[test]
-fn more_requests_than_we_take_and_pings_nobody_reads_the_answers_of_end_the_connection() {
+fn more_requests_than_we_take_are_dropped_or_end_the_connection_and_so_do_too_many_pings() {
     for dialect in BOTH {
         let few = Settings { in_flight_max: 16, ..Settings::default() };
         let mut ours = Ours::met_with(dialect, settings(), REAL, few);
         for nth in 0..16 {
             ours.hear(&frame(dialect, 0x81, peers(dialect, 100 + nth), 112, b"")).unwrap();
         }
-        let rule = ours.breaks(&frame(dialect, 0x81, peers(dialect, 99), 112, b""));
+        let one_more = frame(dialect, 0x81, peers(dialect, 99), 112, b"");
+        assert!(ours.hear(&one_more).unwrap().is_empty(), "it does not know how many we take");
+        assert_eq!(ours.counts().errors_unsaid, 1);
+        let one_of_us = Who { tags: "moorline.32.16", ..REAL };
+        let mut ours = Ours::met_with(dialect, settings(), one_of_us, few);
+        for nth in 0..16 {
+            ours.hear(&frame(dialect, 0x81, peers(dialect, 100 + nth), 112, b"")).unwrap();
+        }
+        let rule = ours.breaks(&one_more);
         assert!(rule.contains("in flight"), "{rule}");
         let mut ours = met(dialect);
         let long = frame(

@@ -251,6 +251,9 @@ impl Lane {
 pub struct Abilities {
     /// Both sides count bytes; without it nothing is held back.
     pub credit: bool,
+    /// Each side knows how many requests and streams the other takes at once; who has more is to
+    /// blame. Without it a stream too many is refused by itself.
+    pub limits: bool,
     /// A request can be taken back.
     pub cancel: bool,
     /// An error has a code and a typed detail.

@@ -174,6 +174,7 @@ impl Outbox {
             send_window: opened.limits.stream_window,
             receive_window: settings.stream_window,
             credit: abilities.credit,
+            limits: abilities.limits,
             unread_max,
         };
         Self {

@@ -48,7 +48,7 @@ impl Decoder {
             Word::Reset { code, text } => {
                 let message = text.to_owned();
                 self.trailers.retain(|(of, _)| *of != stream);
-                let at = self.stream_at(opaque);
+                let at = self.shared.stream_at(opaque);
                 let told = at.and_then(|at| self.shared.lock().streams.hear_reset(at));
                 Ok(told.map_or(Heard::Nothing, |stream| {
                     other(Frame::Reset { stream, code, message: message.into() })
@@ -58,8 +58,10 @@ impl Decoder {
                 if self.trailers.iter().any(|(of, _)| *of == stream) {
                     return Err(broken("a second last value of a stream").into());
                 }
-                let heard =
-                    self.stream_at(opaque).and_then(|at| self.shared.lock().streams.find(at));
+                let heard = self
+                    .shared
+                    .stream_at(opaque)
+                    .and_then(|at| self.shared.lock().streams.find(at));
                 if heard.is_some_and(|(_, is_heard)| is_heard) {
                     let mut buffer = self.pool.acquire(value.len())?;
                     buffer.extend_from_slice(value)?;

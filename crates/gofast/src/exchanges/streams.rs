@@ -6,8 +6,9 @@
 //!   session hears an end as well. When it has said its own end nothing more may be said on an opaque
 //!   of its own, which may stand for another stream by then.
 //!
-//! An opaque of ours serves again when both ends are known and ours has left; of all that are free
-//! the one that rested longest is taken.
+//! A stream is over when both ends are known and ours has left: one that is queued may still be given
+//! up, because the session resets the stream, and then another must be said. Of the opaques of ours
+//! that are free the one that rested longest is taken.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -120,7 +121,9 @@ impl Streams {
                 return Begun::InUse;
             };
             let untold = !old.heard_end && !old.forgotten;
+            // It would not have begun another one without having heard our end.
             old.heard_end = true;
+            old.end_left = true;
             self.settle(number);
             if untold {
                 return Begun::Over(number);
@@ -149,6 +152,7 @@ impl Streams {
         let half = self.half;
         let stream = self.live.get_mut(&number).filter(|stream| !stream.said_end)?;
         stream.said_end = true;
+        stream.end_left = stream.mute;
         let last = Last {
             opaque: stream.opaque,
             message: stream.message,
@@ -166,26 +170,25 @@ impl Streams {
         }
     }
 
-    /// The session ends it both ways, and forgets it.
+    /// The session ends it both ways, and forgets it. What it had queued is given up, an end as well.
     pub(crate) fn say_reset(&mut self, number: u32) -> Option<Last> {
-        let half = self.half;
         let stream = self.live.get_mut(&number).filter(|stream| !stream.forgotten)?;
         stream.forgotten = true;
-        let says_end = !std::mem::replace(&mut stream.said_end, true);
+        stream.said_end = true;
+        stream.end_left |= stream.mute;
         let last = Last {
             opaque: stream.opaque,
             message: stream.message,
-            end: says_end && !stream.mute,
-            // A real peer was asked when the end was said.
-            ping: !stream.heard_end && (says_end || half),
+            end: !stream.end_left,
+            ping: !stream.heard_end,
         };
         self.settle(number);
         Some(last)
     }
 
-    /// The end of a stream of ours is on its way.
-    pub(crate) fn end_left(&mut self, place: u32) {
-        let number = self.ours.get(place as usize).copied().unwrap_or(0);
+    /// The end of a stream is on its way.
+    pub(crate) fn end_left(&mut self, at: At) {
+        let Some(number) = self.number(at) else { return };
         if let Some(stream) = self.live.get_mut(&number) {
             stream.end_left = true;
             self.settle(number);
@@ -217,6 +220,7 @@ impl Streams {
         if !half && stream.place.is_none() {
             // Its opaque may stand for another stream from now on.
             stream.mute = true;
+            stream.end_left = true;
             let opaque = stream.opaque;
             self.of_peer.remove(&opaque);
         }
@@ -251,11 +255,10 @@ impl Streams {
         told
     }
 
-    /// Frees what is over: ours when its end has left, the peer's when it was said.
+    /// Frees what is over.
     fn settle(&mut self, number: u32) {
         let Some(stream) = self.live.get(&number) else { return };
-        let left = stream.end_left || stream.place.is_none();
-        if !(stream.said_end && stream.heard_end && left) {
+        if !(stream.said_end && stream.heard_end && stream.end_left) {
             return;
         }
         let Stream { opaque, place, .. } = *stream;
@@ -321,7 +324,7 @@ mod tests {
         assert_eq!(all.find(At::Place(0)), Some((2, true)), "the other way is open");
         assert_eq!(all.hear_end(At::Place(0)), EndSaid::Told(2));
         assert_eq!(all.find(At::Place(0)), Some((2, false)), "ours has not left");
-        all.end_left(0);
+        all.end_left(At::Place(0));
         assert_eq!(all.find(At::Place(0)), None);
         assert_eq!(all.hear_end(At::Place(0)), EndSaid::Unknown);
     }
@@ -331,7 +334,7 @@ mod tests {
         let mut all = streams(true);
         all.begin_ours(2, 113, opaque).unwrap();
         all.say_end(2).unwrap();
-        all.end_left(0);
+        all.end_left(At::Place(0));
         all.hear_end(At::Place(0));
         assert_eq!(all.begin_ours(4, 113, opaque), Some(1101));
         assert_eq!(all.begin_ours(6, 113, opaque), Some(1100));
@@ -361,7 +364,7 @@ mod tests {
         all.begin_ours(2, 113, opaque).unwrap();
         let last = all.say_end(2).unwrap();
         assert!(last.end && last.ping);
-        all.end_left(0);
+        all.end_left(At::Place(0));
         assert_eq!(all.find(At::Place(0)), Some((2, true)), "what it sent before is heard");
         assert!(all.hear_echo(2) && !all.hear_echo(2));
         assert_eq!(all.find(At::Place(0)), None);
@@ -381,24 +384,33 @@ mod tests {
             let last = all.say_reset(2).unwrap();
             assert!(last.end && last.ping);
             assert_eq!((all.say_reset(2), all.find(At::Place(0))), (None, Some((2, false))));
-            all.end_left(0);
+            all.end_left(At::Place(0));
             assert!(!all.hear_echo(2), "the session has forgotten it");
             assert_eq!(all.find(At::Place(0)), None);
         }
     }
 
     #[test]
-    fn a_reset_behind_an_end_asks_once() {
-        let mut real = streams(false);
-        real.begin_ours(2, 113, opaque).unwrap();
-        assert!(real.say_end(2).unwrap().ping);
-        let last = real.say_reset(2).unwrap();
-        assert!(!last.end && !last.ping);
-        let mut half = streams(true);
-        half.begin_ours(2, 113, opaque).unwrap();
-        assert!(!half.say_end(2).unwrap().ping);
-        let last = half.say_reset(2).unwrap();
-        assert!(!last.end && last.ping);
+    fn a_reset_behind_an_end_says_another_unless_that_has_left() {
+        for (half, left) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut all = streams(half);
+            all.begin_ours(2, 113, opaque).unwrap();
+            assert_eq!(all.say_end(2).unwrap().ping, !half);
+            if left {
+                all.end_left(At::Place(0));
+            }
+            let last = all.say_reset(2).unwrap();
+            assert!(last.end != left && last.ping);
+        }
+        // One of the peer's, which has said its own end: ours is not there before it has left.
+        let mut all = streams(true);
+        assert_eq!(all.begin_of_peer(160_005, 113), Begun::New(3));
+        all.hear_end(At::Opaque(160_005));
+        all.say_end(3).unwrap();
+        let last = all.say_reset(3).unwrap();
+        assert!(last.end && !last.ping);
+        all.end_left(At::Opaque(160_005));
+        assert_eq!(all.find(At::Opaque(160_005)), None);
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl Encoder for MsgpackEncoder {
     fn abilities(&self) -> Abilities {
         Abilities {
             credit: true,
+            limits: true,
             cancel: true,
             typed_errors: true,
             deadlines: true,

@@ -28,6 +28,7 @@ impl Encoder for Letters {
     fn abilities(&self) -> Abilities {
         Abilities {
             credit: true,
+            limits: true,
             cancel: true,
             pings: true,
             typed_errors: true,

@@ -34,6 +34,7 @@ pub(crate) struct Streams {
     receive_window: u64,
     /// Both sides count bytes; if not, windows have no end.
     credit: bool,
+    limits: bool,
     /// Bytes that came and that nobody has read, as far as no window bounds them.
     unread: u64,
     unread_max: u64,
@@ -60,6 +61,8 @@ pub(crate) struct StreamTerms {
     pub(crate) receive_window: u64,
     /// Both sides count bytes.
     pub(crate) credit: bool,
+    /// The peer knows how many it may have.
+    pub(crate) limits: bool,
     pub(crate) unread_max: u64,
 }
 
@@ -145,6 +148,7 @@ impl Streams {
             send_window: terms.send_window,
             receive_window: terms.receive_window,
             credit: terms.credit,
+            limits: terms.limits,
             unread: 0,
             unread_max: terms.unread_max,
             due: Vec::new(),

@@ -108,6 +108,7 @@ impl Both {
             send_window: STREAM_WINDOW,
             receive_window: STREAM_WINDOW,
             credit: true,
+            limits: true,
             unread_max: u64::MAX,
         };
         Self {

@@ -249,6 +249,7 @@ mod tests {
             send_window: 1,
             receive_window: 1,
             credit: true,
+            limits: true,
             unread_max: 1,
         };
         let pool = BlockPool::new(BlockPoolConfig::messages());

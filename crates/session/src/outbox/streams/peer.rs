@@ -22,7 +22,9 @@ impl Streams {
         }
         self.highest_of_peer = id;
         //= docs/PROTOCOL.md#9
-        if self.of_peer >= self.of_peer_max {
+        // Who was not told is refused a while, and no longer: refusals are to be read as well.
+        let patience = if self.limits { 1 } else { 2 };
+        if self.of_peer >= self.of_peer_max.saturating_mul(patience) {
             let rule = "more streams than may be open";
             return Err(Violation::with_code(9, rule, ErrorCode::FLOW).into());
         }
@@ -31,7 +33,7 @@ impl Streams {
         self.insert(id, lane, credit, None);
         // Streams that are over may still have handlers: the peer cannot know, and may try again.
         let lingering = self.open.len() - self.live() as usize;
-        if lingering > self.of_peer_max as usize {
+        if lingering > self.of_peer_max as usize || self.of_peer > self.of_peer_max {
             return Ok(Verdict::Refuse(ErrorCode::OVERLOADED));
         }
         Ok(Verdict::Accept)
