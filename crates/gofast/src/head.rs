@@ -104,6 +104,26 @@ pub(crate) fn put_head(out: &mut [u8], major: u8, value: u64) -> usize {
     }
 }
 
+/// Room for all heads of a frame, and for what [`put_wide`] writes behind the last one.
+pub(crate) type Heads = [u8; 64];
+
+/// The same as [`put_head`] without a choice of how much is copied: nine bytes are written, of which the
+/// head is the first part. Returns where it ends.
+#[inline]
+pub(crate) fn put_wide(out: &mut Heads, at: usize, major: u8, value: u64) -> usize {
+    let (len, low, shift) = match value {
+        0..=23 => (1, value.to_be_bytes()[7], 0),
+        24..=0xff => (2, 24, 56),
+        0x100..=0xffff => (3, 25, 48),
+        0x1_0000..=0xffff_ffff => (5, 26, 32),
+        _ => (9, 27, 0),
+    };
+    let room = &mut out[at..at + HEAD_LEN_MAX];
+    room[0] = major << 5 | low;
+    room[1..].copy_from_slice(&(value << shift).to_be_bytes());
+    at + len
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +139,9 @@ mod tests {
             for short in 0..len {
                 assert_eq!(Head::read(&bytes[..short]), Ok(None));
             }
+            let mut wide = [0; 64];
+            assert_eq!(put_wide(&mut wide, 3, major::TAG, value), 3 + len);
+            assert_eq!(wide[3..3 + len], bytes[..len]);
             let mut oracle = Vec::new();
             minicbor::Encoder::new(&mut oracle).tag(minicbor::data::Tag::new(value)).unwrap();
             assert_eq!(oracle, bytes[..len]);

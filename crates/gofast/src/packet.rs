@@ -8,8 +8,7 @@
 use moorline_buffers::{PoolExhausted, SendBuffer};
 
 use crate::dialect::Dialect;
-use crate::head::{HEAD_LEN_MAX, head_len, major, put_head};
-use crate::limits::FRAME_OVERHEAD_MAX;
+use crate::head::{HEAD_LEN_MAX, Heads, head_len, major, put_head, put_wide};
 use crate::pieces::{self, Way};
 
 /// CBOR's own tag, which says that CBOR follows.
@@ -107,8 +106,10 @@ impl Packet<'_> {
         if lens.frame > out.block_max() {
             return self.append_in_pieces(lens, way, out);
         }
+        let mut heads: Heads = [0; 64];
+        let mut at = self.put_heads(lens, &mut heads);
         let frame = &mut out.reserve(lens.frame)?[..lens.frame];
-        let mut at = self.put_head_of(lens, frame);
+        frame[..at].copy_from_slice(&heads[..at]);
         let [first, second] = self.body();
         frame[at..at + first.len()].copy_from_slice(first);
         at += first.len();
@@ -131,28 +132,30 @@ impl Packet<'_> {
         out: &mut SendBuffer,
     ) -> Result<(), TooLongOrNoMemory> {
         let way = way.ok_or(TooLongOrNoMemory::TooLong { len: lens.frame })?;
-        let mut head = [0; FRAME_OVERHEAD_MAX];
-        let len = self.put_head_of(lens, &mut head);
+        let mut heads: Heads = [0; 64];
+        let len = self.put_heads(lens, &mut heads);
         let [first, second] = self.body();
         let tail = &[BREAK][..lens.frame - len - first.len() - second.len()];
-        Ok(pieces::append(way, [&head[..len], first, second, tail], out)?)
+        Ok(pieces::append(way, [&heads[..len], first, second, tail], out)?)
     }
 
     /// Writes everything up to the body and returns how long that is.
     #[inline]
-    fn put_head_of(&self, lens: &Lens, out: &mut [u8]) -> usize {
+    fn put_heads(&self, lens: &Lens, out: &mut Heads) -> usize {
         let [first, second, third] = PREFIX;
         out[..4].copy_from_slice(&[first, second, third, self.kind as u8]);
-        let mut at = 4;
-        at += put_head(&mut out[at..], major::BYTES, lens.content as u64);
-        at += put_head(&mut out[at..], major::TAG, self.opaque);
+        let mut at = put_wide(out, 4, major::BYTES, lens.content as u64);
+        at = put_wide(out, at, major::TAG, self.opaque);
         if let Inner::End = self.inner {
             out[at] = self.dialect.end_content();
             return at + 1;
         }
-        at += put_head(&mut out[at..], major::BYTES, lens.inner as u64);
-        if let Inner::Message { id, body } = self.inner {
-            at += put_message(self.dialect, id, body, &mut out[at..]);
+        at = put_wide(out, at, major::BYTES, lens.inner as u64);
+        if let Inner::Message { id, body: [first, second] } = self.inner {
+            out[at..at + 5].copy_from_slice(&self.dialect.opening());
+            at = put_wide(out, at + 5, major::UINT, id);
+            out[at..at + 2].copy_from_slice(&self.dialect.data_key());
+            at = put_wide(out, at + 2, major::BYTES, (first.len() + second.len()) as u64);
         }
         at
     }
@@ -194,24 +197,18 @@ fn message_len(id: u64, [first, second]: [&[u8]; 2]) -> usize {
     5 + head_len(id) + 2 + head_len(body_len as u64) + body_len + 1
 }
 
-/// Writes a message up to its body.
-#[inline]
-fn put_message(dialect: Dialect, id: u64, body: [&[u8]; 2], out: &mut [u8]) -> usize {
-    out[..5].copy_from_slice(&dialect.opening());
-    let mut at = 5;
-    at += put_head(&mut out[at..], major::UINT, id);
-    out[at..at + 2].copy_from_slice(&dialect.data_key());
-    at += 2;
-    at + put_head(&mut out[at..], major::BYTES, (body[0].len() + body[1].len()) as u64)
-}
-
 /// Appends a message by itself, for what is to be compressed.
 pub(crate) fn extend_with_message(dialect: Dialect, id: u64, body: [&[u8]; 2], out: &mut Vec<u8>) {
-    let mut head = [0; 5 + 2 + 2 * HEAD_LEN_MAX];
-    let len = put_message(dialect, id, body, &mut head);
+    let [first, second] = body;
+    let mut head = [0; HEAD_LEN_MAX];
+    out.extend_from_slice(&dialect.opening());
+    let len = put_head(&mut head, major::UINT, id);
     out.extend_from_slice(&head[..len]);
-    out.extend_from_slice(body[0]);
-    out.extend_from_slice(body[1]);
+    out.extend_from_slice(&dialect.data_key());
+    let len = put_head(&mut head, major::BYTES, (first.len() + second.len()) as u64);
+    out.extend_from_slice(&head[..len]);
+    out.extend_from_slice(first);
+    out.extend_from_slice(second);
     out.push(BREAK);
 }
 
