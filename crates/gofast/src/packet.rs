@@ -106,10 +106,18 @@ impl Packet<'_> {
         if lens.frame > out.block_max() {
             return self.append_in_pieces(lens, way, out);
         }
-        let mut heads: Heads = [0; 64];
-        let mut at = self.put_heads(lens, &mut heads);
-        let frame = &mut out.reserve(lens.frame)?[..lens.frame];
-        frame[..at].copy_from_slice(&heads[..at]);
+        let spare = out.reserve(lens.frame)?;
+        let mut at = match spare.first_chunk_mut() {
+            // What is written behind the last head the body overwrites.
+            Some(heads) => self.put_heads(lens, heads),
+            None => {
+                let mut heads: Heads = [0; 64];
+                let at = self.put_heads(lens, &mut heads);
+                spare[..at].copy_from_slice(&heads[..at]);
+                at
+            }
+        };
+        let frame = &mut spare[..lens.frame];
         let [first, second] = self.body();
         frame[at..at + first.len()].copy_from_slice(first);
         at += first.len();

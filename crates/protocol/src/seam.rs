@@ -165,8 +165,8 @@ pub trait Sealing: Send {
     fn park(&mut self);
 }
 
-/// Makes frames into bytes. It does not change once the connection is open, so that any thread
-/// encodes with it.
+/// Makes frames into bytes. What it can say does not change once the connection is open, and any thread
+/// encodes with it; what it must remember of exchanges lies behind a short lock of its own.
 pub trait Encoder: Send + Sync {
     /// How bodies are encoded.
     fn format(&self) -> Format;
