@@ -136,6 +136,7 @@ impl Side {
             send_window: WINDOW,
             receive_window: WINDOW,
             credit: true,
+            limits: true,
             unread_max,
         };
         Self {
