@@ -7,7 +7,8 @@
 //! local index), or any protocol by name: those come from the registry.
 //!
 //! # Where to start
-//! [`Service::builder`], then [`Service::accept`] and [`Service::connect`]. The path of a byte
+//! [`Service::builder`], then [`Service::accept`] and [`Service::connect`], or
+//! [`Service::client`] where the connection is to come back. The path of a byte
 //! stands at the top of `driver.rs`.
 //!
 //! # The loop
@@ -52,6 +53,8 @@
 //!   the first.
 //! * Reading never waits for writing: what a peer does not read is bounded by limits that refuse
 //!   its next request, not by not listening to it.
+//! * A session ends with its connection; who wants another has a [`Client`], which stands above its
+//!   sessions. What it does next is decided by a machine without clock or socket.
 //! * Nothing of an idle session is kept but its state machines: no buffer, no block, no timer.
 
 #![forbid(unsafe_code)]
