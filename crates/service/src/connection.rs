@@ -34,6 +34,16 @@ pub(crate) struct Fresh {
     handled: HandledTypes,
 }
 
+/// Why an open connection becomes no session.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotStarted {
+    #[error(transparent)]
+    Full(#[from] TableFull),
+    /// It was dialed for somebody who does not want it any more.
+    #[error("the client is over")]
+    Over,
+}
+
 impl Fresh {
     pub(crate) fn new(
         inner: &Inner,
@@ -75,7 +85,7 @@ impl Fresh {
         opened: Opened,
         place: Option<Place>,
         client: Option<&Arc<Shared>>,
-    ) -> Result<SessionRef, TableFull> {
+    ) -> Result<SessionRef, NotStarted> {
         let local = &inner.local;
         let format = opened.encoder.format();
         let parts = SessionParts {
@@ -96,7 +106,7 @@ impl Fresh {
         };
         let session = match client {
             None => inner.hub.open_with(parts, prepare)?,
-            Some(client) => client.open_with(parts, prepare),
+            Some(client) => client.open_with(parts, prepare).ok_or(NotStarted::Over)?,
         };
         if self.direction == Direction::Accepted {
             inner.guests.enter(session.id(), session.peer().key, self.ip);

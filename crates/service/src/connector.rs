@@ -16,14 +16,10 @@ use crate::service::{Inner, Way};
 use crate::shards::{Place, run_on};
 use crate::transport::{Connection, Transport};
 
-pub(crate) async fn connect(
-    inner: Arc<Inner>,
-    way: Way,
-    client: Option<Arc<Shared>>,
-) -> Result<SessionRef> {
+pub(crate) async fn connect(inner: Arc<Inner>, way: Way) -> Result<SessionRef> {
     let place = inner.shards.least();
     let shard = place.as_ref().map(|place| place.handle.clone());
-    let dialing = connect_here(inner, way, client, place);
+    let dialing = connect_here(inner, way, None, place);
     match shard {
         None => dialing.await,
         Some(shard) => {
@@ -52,7 +48,7 @@ impl Drop for Unclaimed {
 }
 
 /// On the runtime where the session is to live.
-async fn connect_here(
+pub(crate) async fn connect_here(
     inner: Arc<Inner>,
     (address, transport, factory): Way,
     client: Option<Arc<Shared>>,

@@ -331,7 +331,7 @@ impl Service {
     pub async fn connect(&self, url: &str, protocol: &str) -> Result<SessionRef> {
         let way = self.prepare(url, protocol)?;
         self.keep_house();
-        connector::connect(Arc::clone(&self.inner), way, None).await
+        connector::connect(Arc::clone(&self.inner), way).await
     }
 
     pub(crate) fn keep_house(&self) {

@@ -1,8 +1,8 @@
 //! What becomes of a client over its life.
 
 use moorline::{
-    ClientState, CloseReason, NewSession, SessionClosed, SessionDown, SessionReady, SessionUp,
-    topic,
+    ClientState, CloseReason, Identity, NewSession, Service, SessionClosed, SessionDown,
+    SessionReady, SessionUp, topic,
 };
 
 use super::server::{Home, client_of, dialer, end, kill, up_again};
@@ -10,13 +10,13 @@ use crate::support::{Ask, Heard, Told, hear, run, within};
 
 /// Three connections that break and one that the server closes, on each transport: one id, one object,
 /// and one end.
-fn outlives(scheme: &'static str) {
+fn outlives(scheme: &'static str, dialer: Service) {
     run(async {
         let home = Home::new(scheme);
         let server = home.service();
         server.handle_now(|_, ask: Ask| Ok(Told { number: ask.number + 1 }));
         let acceptor = home.open(&server).await;
-        let service = dialer();
+        let service = dialer;
         let (mut news, _) = Heard::<NewSession>::topic(&service, topic("msgpack", NewSession));
         let (mut ready, _) = Heard::<SessionReady>::topic(&service, topic("msgpack", SessionReady));
         let (mut ups, _) = Heard::<SessionUp>::topic(&service, topic("msgpack", SessionUp));
@@ -74,16 +74,23 @@ fn outlives(scheme: &'static str) {
 
 #[test]
 fn a_client_outlives_its_connections_on_tcp() {
-    outlives("tcp");
+    outlives("tcp", dialer());
 }
 
 #[test]
 fn a_client_outlives_its_connections_in_memory() {
-    outlives("mem");
+    outlives("mem", dialer());
 }
 
 #[cfg(unix)]
 #[test]
 fn a_client_outlives_its_connections_on_a_socket_file() {
-    outlives("uds");
+    outlives("uds", dialer());
+}
+
+/// Each connection is dialed, and lives, on a thread of the service's own.
+#[test]
+fn a_client_outlives_its_connections_on_threads_of_its_service() {
+    let builder = Service::builder().identity(Identity::generate().unwrap());
+    outlives("tcp", builder.shards(2).build().unwrap());
 }

@@ -114,15 +114,14 @@ impl Shared {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next session of the client.
+    /// The next session of the client; `None` if it is over.
     pub(crate) fn open_with(
         self: &Arc<Self>,
         parts: SessionParts<'_>,
         prepare: impl FnOnce(&SessionRef),
-    ) -> SessionRef {
+    ) -> Option<SessionRef> {
         let keeper: Arc<dyn Keeper> = Arc::<Self>::clone(self);
-        let session = self.lasting.open_with(keeper, parts, prepare);
-        session.expect("its one task dials while it has no session")
+        self.lasting.open_with(keeper, parts, prepare)
     }
 
     // ---- what changes it -------------------------------------------------------------------
