@@ -196,6 +196,37 @@ fn nothing_is_allocated_as_time_goes_by() {
     });
 }
 
+/// A client that is up costs no more than the session it has.
+#[test]
+fn nothing_is_allocated_by_a_client() {
+    run_on_one_thread(async {
+        let wire = Wire::usual();
+        let (server, service) = (wire.service(), wire.service());
+        server.handle_now(|_, ask: Ask| Ok(Told { number: ask.number }));
+        let arrived = Arc::new(AtomicU64::new(0));
+        let arriving = Arc::clone(&arrived);
+        server.on(move |_, step: Step| arriving.store(step.number, Ordering::Relaxed));
+        let acceptor = wire.accept(&server).await;
+        let client = service.client(&acceptor.url().to_string(), wire.protocol);
+        let client = client.connect().await.unwrap();
+        assert_nothing_allocated("a request", async |number| {
+            assert_eq!(client.request(Ask { number }).await.unwrap().number, number);
+        })
+        .await;
+        assert_nothing_allocated("posts", async |number| {
+            for step in number * 100 + 1..=number * 100 + 100 {
+                client.send(&Step { number: step }).unwrap();
+            }
+            while arrived.load(Ordering::Relaxed) != number * 100 + 100 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        service.shutdown().await.unwrap();
+        server.shutdown().await.unwrap();
+    });
+}
+
 #[test]
 fn nothing_is_allocated_over_mem() {
     run_on_one_thread(async { nothing_is_allocated(&Wire::new("mem", "msgpack")).await });

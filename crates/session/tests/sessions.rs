@@ -5,15 +5,15 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use moorline_protocol::{CloseReason, Opened, Settings};
 use moorline_session::{
-    Core, Direction, Hub, SessionClosed, SessionEnd, SessionId, SessionParts, SessionReady,
-    TableFull, group, topic,
+    Core, Direction, Hub, Keeper, SessionClosed, SessionDown, SessionEnd, SessionId, SessionParts,
+    SessionReady, SessionRef, SystemMessage, TableFull, group, topic,
 };
 use proptest::prelude::*;
 use support::{Pair, log};
@@ -33,7 +33,11 @@ impl Door {
     }
 
     fn open(&self) -> Result<Core, TableFull> {
-        let parts = SessionParts {
+        Ok(Core::new(self.hub.open(self.parts())?, self.local.settings))
+    }
+
+    fn parts(&self) -> SessionParts<'_> {
+        SessionParts {
             opened: &self.opened,
             protocol: "msgpack-plain",
             direction: Direction::Accepted,
@@ -43,8 +47,7 @@ impl Door {
             handled: moorline_protocol::HandledTypes::new(),
             outbox_bytes: 1,
             settings: Settings::default(),
-        };
-        Ok(Core::new(self.hub.open(parts)?, self.local.settings))
+        }
     }
 }
 
@@ -225,4 +228,77 @@ fn topics_tell_of_opening_and_closing_and_subscribers_may_use_the_session() {
     everything.unsubscribe();
     door.open().unwrap();
     assert_eq!(all.lock().unwrap().len(), 3);
+}
+
+/// Writes down what it is called with.
+#[derive(Default)]
+struct Diary(Mutex<Vec<String>>);
+
+impl Diary {
+    fn note(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Keeper for Diary {
+    fn up(&self, session: &SessionRef, epoch: u64) -> u64 {
+        self.note(format!("up {epoch}, open: {}", session.is_open()));
+        7
+    }
+
+    fn down(&self, down: &SessionDown) {
+        self.note(format!("down {}", down.epoch));
+    }
+
+    fn told(&self) {
+        self.note("told".into());
+    }
+}
+
+#[test]
+fn an_id_that_lasts_has_one_session_after_the_other_and_one_end() {
+    let door = Door::new(1);
+    let lasting = door.hub.reserve("msgpack-plain").unwrap();
+    assert!(door.open().is_err(), "it counts, connected or not");
+    let (id, diary) = (lasting.id(), Arc::new(Diary::default()));
+    let (events, ends) = (Arc::clone(&diary), Arc::clone(&diary));
+    door.hub.subscribe(
+        group("msgpack-plain"),
+        |_| true,
+        move |event: &SystemMessage| {
+            let event = match event {
+                SystemMessage::SessionUp(up) => format!("SessionUp {} {}", up.epoch, up.dropped),
+                SystemMessage::SessionDown(down) => format!("SessionDown {}", down.epoch),
+                other => format!("{other:?}").split('(').next().unwrap().into(),
+            };
+            events.note(event);
+        },
+    );
+    door.hub.subscribe_close(id, move |end| ends.note(format!("end {:?}", end.reason)));
+    let open = || lasting.open_with(Arc::<Diary>::clone(&diary), door.parts(), |_| {});
+    let turn = |session: SessionRef| {
+        let mut core = Core::new(session, door.local.settings);
+        core.begin_turn(Instant::now()).unwrap();
+        core
+    };
+    let core = turn(open().unwrap());
+    assert_eq!(core.session().id(), id);
+    assert!(open().is_none(), "it has one");
+    let first = ["up 1, open: true", "NewSession", "SessionUp 1 7", "SessionReady"];
+    assert_eq!(diary.take(), first);
+    core.end(&CloseReason::Truncated);
+    assert!(door.hub.acquire(id).is_none() && door.hub.sessions().is_empty());
+    assert_eq!(diary.take(), ["down 1", "SessionDown 1", "told"]);
+    drop(turn(open().unwrap()));
+    let second = ["up 2, open: true", "SessionUp 2 7", "down 2", "SessionDown 2", "told"];
+    assert_eq!(diary.take(), second);
+    lasting.end(&CloseReason::Truncated);
+    assert!(open().is_none(), "it is over");
+    drop(lasting);
+    assert_eq!(diary.take(), ["end Some(Truncated)", "SessionClosed"]);
+    assert!(door.open().is_ok(), "its place is free");
 }

@@ -121,6 +121,43 @@ fn who_waits_for_a_reset_is_up_again_with_it() {
     });
 }
 
+/// How long is left can be seen, and it is never dialed before.
+#[test]
+fn a_wait_is_as_long_as_its_rule_says() {
+    run(async {
+        let home = Home::new("mem");
+        let server = home.service();
+        let acceptor = home.open(&server).await;
+        let service = dialer();
+        let (tell, mut heard) = hear();
+        let wait = Duration::from_millis(150);
+        let builder = service.client(&acceptor.url().to_string(), "msgpack");
+        let builder = builder.back_off(BackOff::custom(move |_, _| Some(wait)));
+        let builder = builder.on_change(move |_, state| {
+            let _ = tell.send((Instant::now(), state.clone()));
+        });
+        within(builder.connect()).await.unwrap();
+        for _ in 0..3 {
+            until(|| server.sessions().len() == 1).await;
+            let lost_at = Instant::now();
+            kill(&server);
+            let waits_until = loop {
+                if let (_, ClientState::BackOff { until, .. }) = heard.next().await {
+                    break until.unwrap();
+                }
+            };
+            assert!(waits_until >= lost_at + wait);
+            let (dialed_at, next) = heard.next().await;
+            assert!(
+                matches!(next, ClientState::Connecting { attempt: 1.. })
+                    && dialed_at >= waits_until
+            );
+        }
+        within(service.shutdown()).await.unwrap();
+        end(&server).await;
+    });
+}
+
 /// It would wait for an hour; the network is another, or somebody says so.
 #[test]
 fn a_changed_network_is_tried_at_once() {

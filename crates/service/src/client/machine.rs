@@ -159,6 +159,11 @@ impl Machine {
         }
     }
 
+    /// Whether it has a session that takes something new, as far as it knows.
+    pub(crate) const fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up)
+    }
+
     /// The how-manieth session it has or had last.
     pub(crate) const fn epoch(&self) -> u64 {
         self.epoch

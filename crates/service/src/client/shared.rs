@@ -218,7 +218,7 @@ impl Shared {
     /// The session of now, if it takes something new.
     pub(super) fn session(&self) -> Option<SessionRef> {
         let control = self.lock();
-        control.session.as_ref().filter(|_| control.is_up()).cloned()
+        control.session.as_ref().filter(|_| control.machine.is_up()).cloned()
     }
 
     /// Posts that went nowhere, in all.
@@ -319,7 +319,7 @@ impl Shared {
             control.ears.insert(number, Arc::clone(&ear));
         }
         // Under the same lock, so that no connection is missed and none is told twice.
-        let now = control.session.clone().filter(|_| control.is_up());
+        let now = control.session.clone().filter(|_| control.machine.is_up());
         let epoch = control.machine.epoch();
         drop(control);
         if let Some(session) = now {
@@ -392,11 +392,6 @@ impl Control {
         }
     }
 
-    /// Whether the session takes something new, as far as is known.
-    fn is_up(&self) -> bool {
-        matches!(self.machine.state(), ClientState::Up { .. })
-    }
-
     /// A post while there is no connection but the one that was `tried`. `None` if there is.
     fn keep(
         &mut self,
@@ -404,7 +399,7 @@ impl Control {
         tried: Option<&SessionRef>,
         push: impl FnOnce(&mut Queue) -> Result<(), SendError>,
     ) -> Option<Result<(), SendError>> {
-        if self.is_up() && self.session.as_ref() != tried {
+        if self.machine.is_up() && self.session.as_ref() != tried {
             return None;
         }
         if let Some(reason) = self.machine.is_over() {
