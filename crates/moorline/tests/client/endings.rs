@@ -246,3 +246,25 @@ fn a_runtime_that_goes_away_takes_its_clients_to_their_end() {
     drop(tell);
     assert_eq!(heard.iter().filter(|end| end.reason.is_some()).count(), 2);
 }
+
+/// The threads of the service outlive the runtime that the client was made in.
+#[test]
+fn a_session_on_another_thread_does_not_outlive_its_client() {
+    let home = Home::new("tcp");
+    let service = Service::builder().identity(Identity::generate().unwrap()).shards(1);
+    let service = service.build().unwrap();
+    let there = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let here = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = home.service();
+    let acceptor = there.block_on(home.open(&server));
+    let client =
+        here.block_on(async { within(client_of(&service, &acceptor).0.connect()).await.unwrap() });
+    drop(here);
+    there.block_on(async {
+        assert!(matches!(within(client.closed()).await, CloseReason::ByUs(_)));
+        assert!(within(client.up()).await.is_err());
+        until(|| service.sessions().is_empty() && server.sessions().is_empty()).await;
+        within(service.shutdown()).await.unwrap();
+        end(&server).await;
+    });
+}

@@ -55,16 +55,7 @@ impl ClientBuilder {
     pub async fn connect(self) -> Result<Client> {
         let unless_up = CloseUnlessUp(Some(self.start()?));
         let client = unless_up.0.as_ref().expect("it was just put there");
-        let up = client
-            .shared
-            .wait_until(|| match client.state() {
-                ClientState::Up { .. } => Some(Ok(())),
-                ClientState::BackOff { .. } | ClientState::Closed { .. } => {
-                    Some(Err(client.shared.take_error().unwrap_or(Error::ShutDown)))
-                }
-                ClientState::Connecting { .. } | ClientState::Draining => None,
-            })
-            .await;
+        let up = client.shared.wait_until(|| client.shared.first()).await;
         match up {
             Ok(()) => Ok(unless_up.keep()),
             Err(error) => {

@@ -88,7 +88,7 @@ pub struct ClientCallFuture<Q: Request> {
 enum State<Q: Request> {
     Down,
     Waiting(Pin<Box<Wait>>),
-    Sent(Attempt<Q>),
+    Sent(SessionRef, Attempt<Q>),
 }
 
 /// For a connection, or the end of the time.
@@ -116,6 +116,7 @@ impl<Q: Request> Future for ClientCallFuture<Q> {
             this.from = Some(Instant::now());
         }
         loop {
+            let mut is_open = false;
             let ended = match &mut this.state {
                 State::Down => match this.send() {
                     Ok(state) => {
@@ -132,9 +133,13 @@ impl<Q: Request> Future for ClientCallFuture<Q> {
                     Waited::Closed(reason) => return Poll::Ready(Err(this.over(reason))),
                     Waited::TooLong => return Poll::Ready(Err(this.too_late())),
                 },
-                State::Sent(attempt) => ready!(Pin::new(attempt).poll(cx)),
+                State::Sent(session, attempt) => {
+                    let ended = ready!(Pin::new(attempt).poll(cx));
+                    is_open = session.is_open();
+                    ended
+                }
             };
-            match this.goes_on(ended) {
+            match this.goes_on(ended, is_open) {
                 Some(ended) => return Poll::Ready(ended),
                 None => this.state = this.wait(),
             }
@@ -152,25 +157,24 @@ impl<Q: Request> ClientCallFuture<Q> {
         {
             terms = terms.at_most(left);
         }
-        self.attempt(&session, terms).map(State::Sent)
+        let attempt = session.attempt(&self.call.request, terms)?;
+        Ok(State::Sent(session, attempt))
     }
 
-    fn attempt(&self, session: &SessionRef, terms: CallTerms) -> Result<Attempt<Q>, SendError> {
-        session.attempt(&self.call.request, terms)
-    }
-
-    /// Whether an attempt was the last: `None` if there is to be another.
+    /// Whether an attempt was the last: `None` if there is to be another. `is_open`: its session takes
+    /// something new.
     fn goes_on(
         &mut self,
         ended: Result<Q::Response, CallError<Q::Error>>,
+        is_open: bool,
     ) -> Option<Result<Q::Response, CallError<Q::Error>>> {
         match ended {
-            // What certainly has not run is as good as not sent.
+            // What certainly has not run is as good as not sent, and there will be another session.
             Err(
                 CallError::NotSent(SendError::Closed(_) | SendError::Draining)
                 | CallError::Closed { sent: false, .. }
                 | CallError::Fault(ErrorCode::DRAINING, _),
-            ) => None,
+            ) if !is_open => None,
             Err(CallError::Closed { reason, sent: true }) if self.call.terms.is_idempotent() => {
                 self.may_have_run = Some(reason);
                 self.call.terms.count_attempt();

@@ -218,14 +218,24 @@ impl Machine {
         self.epoch += 1;
         self.up_at = Some(now);
         // Whoever closed it while it was dialing was faster by a moment.
-        if let Phase::Stopping(farewell) = &self.phase {
-            let farewell = farewell.clone();
-            self.phase = Phase::Draining(Then::Close);
-            return Order::Close(farewell);
+        let farewell = match &self.phase {
+            Phase::Stopping(farewell) => farewell.clone(),
+            Phase::Closed(_) => return Order::Close(Farewell::ordinary()),
+            phase => {
+                debug_assert!(matches!(phase, Phase::Connecting), "nobody else dials");
+                self.phase = Phase::Up;
+                return Order::Nothing;
+            }
+        };
+        self.phase = Phase::Draining(Then::Close);
+        Order::Close(farewell)
+    }
+
+    /// Whoever runs it has been stopped.
+    pub(crate) fn end(&mut self, reason: &CloseReason) {
+        if !matches!(self.phase, Phase::Closed(_)) {
+            self.phase = Phase::Closed(reason.clone());
         }
-        debug_assert!(matches!(self.phase, Phase::Connecting), "nobody else dials");
-        self.phase = Phase::Up;
-        Order::Nothing
     }
 
     fn dial_failed(&mut self, reason: CloseReason) -> Order {

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::machine::{ClientState, Input, Machine, Order, Wish};
 use super::queue::{Head, Queue};
 use super::{Client, WhileDown};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::limits::STEADY_AFTER;
 
 pub(crate) struct Shared {
@@ -144,7 +144,8 @@ impl Shared {
     pub(super) fn dial_failed(&self, error: Error) {
         let reason = reason_of(&error);
         tracing::debug!(id = %self.lasting.id(), %error, "not connected");
-        self.lock().error = Some(error);
+        // What it replaces may be anything of a transport's, and is dropped outside the lock.
+        let _before = self.lock().error.replace(error);
         self.apply(Input::DialFailed(reason));
     }
 
@@ -189,6 +190,8 @@ impl Shared {
             return 0;
         }
         control.over = Some(reason.clone());
+        control.machine.end(reason);
+        let left_over = control.session.clone();
         let (posts, bytes) = (control.queue.len(), control.queue.bytes());
         control.queue = Queue::default();
         let ears = std::mem::take(&mut control.ears);
@@ -196,6 +199,10 @@ impl Shared {
         drop(control);
         if posts > 0 {
             tracing::warn!(posts, bytes, "posts that waited for a connection were lost");
+        }
+        // There is one only where the client did not end by itself.
+        if let Some(session) = left_over {
+            session.close_now(ErrorCode::INTERNAL, "the task of the client was stopped");
         }
         ears.values().for_each(|ear| ear.over(reason));
         self.lasting.end(reason);
@@ -211,8 +218,15 @@ impl Shared {
         self.lock().machine.state()
     }
 
-    pub(super) fn take_error(&self) -> Option<Error> {
-        self.lock().error.take()
+    /// What came of the first dialing, once that is known.
+    pub(super) fn first(&self) -> Option<Result<()>> {
+        let mut control = self.lock();
+        if control.machine.epoch() > 0 {
+            return Some(Ok(()));
+        }
+        let is_over = control.machine.is_over().is_some();
+        let error = control.error.take().or_else(|| is_over.then_some(Error::ShutDown));
+        error.map(Err)
     }
 
     /// The session of now, if it takes something new.
@@ -342,7 +356,7 @@ impl Keeper for Shared {
     fn up(&self, session: &SessionRef, epoch: u64) -> u64 {
         let mut control = self.lock();
         control.session = Some(session.clone());
-        control.error = None;
+        let _error = control.error.take();
         let order = control.handle(Input::Up);
         debug_assert_eq!(control.machine.epoch(), epoch, "both count the same connections");
         let refused = control.queue.drain_into(session);

@@ -177,6 +177,9 @@ impl<M: Message + DeserializeOwned + 'static> ClientSubscription<M> {
                 Err(CallError::Closed { reason, .. }) => {
                     return Poll::Ready(Err(SubscriptionError::Closed(reason)));
                 }
+                Err(CallError::NotSent(SendError::InFlight { .. })) => {
+                    return Poll::Ready(Err(SubscriptionError::Refused(ErrorCode::OVERLOADED)));
+                }
                 Err(_) => {
                     return Poll::Ready(Err(SubscriptionError::Refused(ErrorCode::UNSUPPORTED)));
                 }
@@ -187,7 +190,11 @@ impl<M: Message + DeserializeOwned + 'static> ClientSubscription<M> {
     /// Ready when it is live for the first time, or cannot be.
     fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError<NoError>>> {
         while !matches!(self.current, Current::Live(_)) {
-            ready!(self.poll_next(cx))?;
+            match ready!(self.poll_next(cx)) {
+                // Who drains has a successor.
+                Ok(()) | Err(CallError::Fault(ErrorCode::DRAINING, _)) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -206,7 +213,7 @@ impl<M: Message + DeserializeOwned + 'static> ClientSubscription<M> {
         match answer {
             Ok(live) => self.current = Current::Live(live),
             // The connection was lost meanwhile: the next one is awaited.
-            Err(CallError::Closed { .. } | CallError::Fault(ErrorCode::DRAINING, _)) => {}
+            Err(CallError::Closed { .. }) => {}
             Err(refused) => return Poll::Ready(Err(refused)),
         }
         Poll::Ready(Ok(()))

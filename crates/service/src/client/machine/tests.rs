@@ -141,6 +141,18 @@ fn who_closes_while_it_dials_ends_with_or_without_a_session() {
 }
 
 #[test]
+fn whoever_is_stopped_is_closed_and_takes_no_session() {
+    let now = Instant::now();
+    for from in STATES {
+        let mut machine = machine_in(from, now);
+        machine.end(&by_us());
+        assert!(matches!(machine.wish(), Wish::Finish(_)) && machine.is_over().is_some());
+        assert_eq!(machine.handle(now, Input::Up), Order::Close(farewell()), "{from}");
+        assert!(matches!(machine.state(), ClientState::Closed { .. }));
+    }
+}
+
+#[test]
 fn attempts_count_until_a_connection_has_lasted() {
     let start = Instant::now();
     let mut machine = Machine::new(STEADY);
