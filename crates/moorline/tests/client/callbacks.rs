@@ -177,20 +177,21 @@ async fn called_in(state: &'static str, call: &str) {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let builder = Service::builder().drain_deadline(std::time::Duration::from_millis(100));
     let service = builder.identity(Identity::generate().unwrap()).build().unwrap();
-    let client = match state {
-        // Somebody who takes the connection and says nothing.
-        "connecting" => {
-            let key = acceptor.url().key.unwrap();
-            let url = format!("tcp://{}@{}", key, silent.local_addr().unwrap());
-            service.client(&url, "msgpack").start().unwrap()
-        }
-        _ => {
-            let builder = client_of(&service, &acceptor).0;
-            let builder = builder.back_off(moorline::BackOff::custom(|_, _| None));
-            within(builder.connect()).await.unwrap()
-        }
-    };
-    bring_to(state, &client, &server).await;
+    // Somebody who takes the connection and says nothing.
+    let key = acceptor.url().key.unwrap();
+    let nobody = format!("tcp://{key}@{}", silent.local_addr().unwrap());
+    let url = if state == "connecting" { nobody } else { acceptor.url().to_string() };
+    let (tell, mut states) = hear();
+    let client = service
+        .client(&url, "msgpack")
+        .back_off(moorline::BackOff::custom(|_, _| None))
+        .on_change(move |_, state| drop(tell.send(state.clone())))
+        .start()
+        .unwrap();
+    if state != "connecting" {
+        within(client.up()).await.unwrap();
+    }
+    bring_to(state, &client, &server, &mut states).await;
     assert_eq!(name(&client.state()), state);
     do_it(state, call, &client, &service).await;
     client.close();
@@ -199,7 +200,7 @@ async fn called_in(state: &'static str, call: &str) {
     end(&server).await;
 }
 
-async fn bring_to(state: &str, client: &Client, server: &moorline::Service) {
+async fn bring_to(state: &str, client: &Client, server: &Service, states: &mut Heard<ClientState>) {
     match state {
         "back-off" => kill(server),
         "draining" => {
@@ -216,7 +217,8 @@ async fn bring_to(state: &str, client: &Client, server: &moorline::Service) {
         }
         _ => {}
     }
-    until(|| name(&client.state()) == state).await;
+    // As it is told: by then it has been decided how long it waits.
+    while name(&states.next().await) != state {}
 }
 
 async fn do_it(state: &str, call: &str, client: &Client, service: &moorline::Service) {
