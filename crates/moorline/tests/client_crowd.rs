@@ -144,7 +144,7 @@ async fn ten_rounds(crowd: usize, service: Service) {
 /// 2,000 clients lose their server, and it comes back after some seconds: in no bucket, of 100 ms or of a
 /// second, do more than three times the mean come back. Half a minute, and figures that mean nothing on
 /// a busy machine:
-/// `cargo test --release -p moorline --test client_crowd -- --ignored --nocapture storm`
+/// `cargo test -p moorline --test client_crowd -- --ignored --nocapture storm`
 #[test]
 #[ignore = "measures time: run it by name on a quiet machine, see above"]
 fn a_storm_of_two_thousand_clients_is_none() {

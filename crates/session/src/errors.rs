@@ -255,7 +255,8 @@ impl<E> CallError<E> {
     pub fn retryable(&self) -> bool {
         match self {
             CallError::NotSent(error) => {
-                matches!(error, SendError::Full { .. } | SendError::InFlight { .. })
+                use SendError::{Down, Full, InFlight};
+                matches!(error, Full { .. } | InFlight { .. } | Down { .. })
             }
             CallError::Fault(code, _) => *code == ErrorCode::OVERLOADED,
             _ => false,

@@ -25,7 +25,7 @@ fn a_request_waits_for_a_connection_within_its_time() {
         let call = client.request(Ask { number: 1 }).timeout(SOON);
         let error = within(call).await.unwrap_err();
         assert_eq!(error, CallError::NotSent(SendError::Down { waited: SOON }));
-        assert_eq!(error.executed(), Executed::No);
+        assert!(error.executed() == Executed::No && error.retryable());
 
         let waits = tokio::spawn(client.request(Ask { number: 2 }).into_future());
         let server = home.service();
@@ -91,6 +91,38 @@ fn only_what_is_idempotent_is_sent_again() {
         seen.sort_unstable();
         assert_eq!(seen, [(2, key, 1), (3, Some([7; 16]), 5)]);
         assert!(heard.so_far().is_empty(), "what may have run is not run again");
+        within(service.shutdown()).await.unwrap();
+        end(&server).await;
+    });
+}
+
+/// What the second attempt says of itself does not hold for the first.
+#[test]
+fn a_call_that_is_refused_the_second_time_may_have_run_all_the_same() {
+    run(async {
+        let home = Home::new("tcp");
+        let (tell, mut heard) = hear();
+        let server = home.service();
+        server.handle(move |_, _: Late| {
+            tell.send(()).unwrap();
+            std::future::pending()
+        });
+        let acceptor = home.open(&server).await;
+        let service = dialer();
+        let client = within(client_of(&service, &acceptor).0.connect()).await.unwrap();
+        let call = tokio::spawn(client.request(Late { number: 1 }).idempotent().into_future());
+        heard.next().await;
+        acceptor.close();
+        kill(&server);
+        end(&server).await;
+        // Its successor handles no such thing.
+        let server = home.service();
+        home.open(&server).await;
+        let error = within(call).await.unwrap().unwrap_err();
+        assert!(matches!(error, CallError::Closed { sent: true, .. }), "{error:?}");
+        assert_eq!(error.executed(), Executed::Maybe);
+        let fresh = within(client.request(Late { number: 1 })).await.unwrap_err();
+        assert_eq!(fresh.executed(), Executed::No);
         within(service.shutdown()).await.unwrap();
         end(&server).await;
     });

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use moorline_protocol::{CloseReason, ErrorCode, Request};
-use moorline_session::{Attempt, CallError, CallTerms, SendError, SessionRef};
+use moorline_session::{Attempt, CallError, CallTerms, Executed, SendError, SessionRef};
 
 use super::shared::Shared;
 
@@ -179,6 +179,12 @@ impl<Q: Request> ClientCallFuture<Q> {
                 self.may_have_run = Some(reason);
                 self.call.terms.count_attempt();
                 None
+            }
+            // What this attempt says of itself is not true of the one before.
+            Err(error) if error.executed() == Executed::No => {
+                let before = self.may_have_run.take();
+                let before = before.map(|reason| CallError::Closed { reason, sent: true });
+                Some(Err(before.unwrap_or(error)))
             }
             ended => Some(ended),
         }
