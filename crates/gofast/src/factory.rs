@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use moorline_protocol::{
-    Admission, HandledTypes, Local, Protocol, ProtocolFactory, Remote, SetupError,
+    Admission, Format, HandledTypes, Local, Protocol, ProtocolFactory, Remote, SetupError,
 };
 
 use crate::connection::{Connection, Side};
@@ -102,6 +102,10 @@ impl ProtocolFactory for Gofast {
 
     fn authenticates(&self) -> bool {
         false
+    }
+
+    fn format(&self) -> Format {
+        self.settings.format
     }
 
     fn initiator(
