@@ -145,11 +145,7 @@ impl Dial<'_> {
 
     async fn dial(&self) -> Result<Connection> {
         let time = self.inner.patience.connect;
-        let dialing = self.transport.connect(self.address.clone());
-        let result = tokio::time::timeout(time, dialing).await.unwrap_or_else(|_elapsed| {
-            let text = format!("no answer in {time:?} (knob: `connect_timeout`)");
-            Err(io::Error::new(io::ErrorKind::TimedOut, text))
-        });
+        let result = self.transport.connect_within(self.address.clone(), time).await;
         result.map_err(|error| Error::Connect { url: self.address.to_string(), error })
     }
 }

@@ -33,6 +33,31 @@ pub const CUT_WAIT: Duration = Duration::from_millis(500);
 /// How long dialing may take, before the handshake begins.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
+/// Addresses of one name that are tried: more than any host has, and with a quarter of a second for each
+/// all of them have had their turn in less than half of [`CONNECT_TIMEOUT_DEFAULT`].
+pub const ADDRESSES_MAX: usize = 16;
+
+/// How long an address may leave a dial without an answer until the next one is tried beside it: the
+/// number of RFC 8305, section 5, longer than a way around the world takes.
+pub const DIAL_NEXT_AFTER: Duration = Duration::from_millis(250);
+
+/// DNS servers of one resolver: the system itself asks no more than three.
+pub const DNS_SERVERS_MAX: usize = 16;
+
+/// How long a DNS server has for one answer: an honest one asks its way through the world in less, and
+/// two dead ones before it leave time to dial within [`CONNECT_TIMEOUT_DEFAULT`].
+pub const DNS_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+
+/// How long who has the addresses of one family waits for those of the other: the number of RFC 8305,
+/// section 3.
+pub const DNS_FAMILY_DELAY: Duration = Duration::from_millis(50);
+
+/// How often all DNS servers are asked for a name: a packet may get lost.
+pub const DNS_ATTEMPTS_DEFAULT: usize = 2;
+
+/// Most often.
+pub const DNS_ATTEMPTS_MAX: usize = 10;
+
 /// How long a client waits at least before it dials again: a server that has just been started anew on
 /// the same machine is there by then, and who is on the other side of the world is not hurried.
 pub const BACK_OFF_MIN: Duration = Duration::from_millis(50);

@@ -12,10 +12,14 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::address::Address;
 
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod mem;
+pub mod resolver;
 pub mod tcp;
 #[cfg(unix)]
 pub mod uds;
@@ -119,6 +123,9 @@ pub trait Listener: Send {
 pub type Pending<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
 /// Makes listeners and connections from addresses of one scheme.
+///
+/// Its errors say what is wrong and, of a name, with which of its addresses; the address that was asked
+/// for is named by whoever passes them on.
 pub trait Transport: Send + Sync {
     /// `tcp`, `uds`, `mem` and the like.
     fn scheme(&self) -> &'static str;
@@ -134,6 +141,22 @@ pub trait Transport: Send + Sync {
 
     /// Dials.
     fn connect(&self, address: Address) -> Pending<Connection>;
+
+    /// Dials, and gives up after this time. A transport that tries several ways says in its error how
+    /// far it came with each.
+    fn connect_within(&self, address: Address, time: Duration) -> Pending<Connection> {
+        let dialing = self.connect(address);
+        Box::pin(async move {
+            tokio::time::timeout(time, dialing)
+                .await
+                .unwrap_or_else(|_elapsed| Err(no_answer(time)))
+        })
+    }
+}
+
+pub(crate) fn no_answer(time: Duration) -> io::Error {
+    let text = format!("no answer in {time:?} (knob: `connect_timeout`)");
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 /// Transports by scheme, as a value an application can add to.

@@ -311,7 +311,6 @@ async fn an_address_in_use_is_refused_and_goes_on_working(place: Place) {
     let address = listener.address();
     let refused = listen(&place.transports, &address).await.err().unwrap();
     assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
-    assert!(refused.to_string().contains(address.authority()), "{refused}");
     let dialed = place.connect(&address).await.unwrap();
     write_all(&*dialed.writer, b"x").await;
     let mut byte = [0];
@@ -341,7 +340,8 @@ async fn nobody_answers_where_nobody_listens(place: Place) {
         _ => io::ErrorKind::ConnectionRefused,
     };
     assert_eq!(refused.kind(), expected);
-    assert!(refused.to_string().contains(address.authority()), "{refused}");
+    // Who asked says where.
+    assert!(!refused.to_string().contains("cannot connect"), "{refused}");
 }
 
 async fn a_listener_keeps_the_key_of_its_address(place: Place) {
@@ -405,7 +405,7 @@ async fn a_name_without_address_is_named() {
     // Nothing under `.invalid` ever resolves, RFC 6761 section 6.4.
     let place = Place::new("tcp://nowhere.invalid:4000", None);
     let error = in_time(place.connect(&place.address)).await.err().unwrap();
-    assert!(error.to_string().contains("cannot resolve nowhere.invalid:4000"), "{error}");
+    assert!(error.to_string().contains("cannot resolve nowhere.invalid: "), "{error}");
 }
 
 #[tokio::test]
@@ -566,11 +566,11 @@ mod socket_files {
     }
 
     #[tokio::test]
-    async fn a_path_too_long_for_the_system_is_named() {
+    async fn a_path_too_long_for_the_system_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let long = format!("uds://{}/{}", folder.path().display(), "x".repeat(200));
         let place = Place::new(&long, Some(folder));
         let refused = place.listen().await.err().unwrap();
-        assert!(refused.to_string().contains(&long["uds://".len()..]), "{refused}");
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
     }
 }

@@ -5,19 +5,28 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use self::dial::{Failed, dial};
+use super::resolver::{Family, Resolver, System};
 use super::{Connection, Incoming, Listener, Pending, Reader, Transport, Writer};
 use crate::address::Address;
 
+mod dial;
+
 /// TCP, and the options of its sockets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Tcp {
+    /// Who turns names into addresses; the system unless set.
+    pub resolver: Arc<dyn Resolver>,
+    /// Which addresses of a name are used, and in which order; [`Family::Auto`] unless set.
+    pub family: Family,
     /// Connections that the system keeps until they are accepted; 1024 unless set. Most systems have
     /// a limit of their own below which this must stay (Linux: `net.core.somaxconn`).
     pub backlog: u32,
@@ -38,7 +47,14 @@ pub struct Tcp {
 
 impl Default for Tcp {
     fn default() -> Self {
-        Self { backlog: 1024, no_delay: true, unsent_bytes_max: Some(64 * 1024), reuse_port: false }
+        Self {
+            resolver: Arc::new(System),
+            family: Family::Auto,
+            backlog: 1024,
+            no_delay: true,
+            unsent_bytes_max: Some(64 * 1024),
+            reuse_port: false,
+        }
     }
 }
 
@@ -49,7 +65,7 @@ impl Transport for Tcp {
 
     /// Listens at the first address of a name that can be listened at.
     fn listen(&self, address: Address) -> Pending<Box<dyn Listener>> {
-        let options = *self;
+        let options = self.clone();
         Box::pin(async move {
             Ok(Box::new(TcpAcceptor::new(address, options).await?) as Box<dyn Listener>)
         })
@@ -59,10 +75,19 @@ impl Transport for Tcp {
         self.reuse_port && cfg!(unix)
     }
 
-    /// Tries the addresses of a name one after the other, in the order the system gives them.
+    /// Takes its time; see [`connect_within`](Self::connect_within).
     fn connect(&self, address: Address) -> Pending<Connection> {
-        let options = *self;
-        Box::pin(async move { dial(&address, options).await })
+        self.connect_within(address, Duration::MAX)
+    }
+
+    /// Tries the addresses of a name as [`family`](Tcp::family) arranges them, the next one as soon as
+    /// one has failed or has not answered for a quarter of a second, until one is connected.
+    fn connect_within(&self, address: Address, time: Duration) -> Pending<Connection> {
+        let options = self.clone();
+        Box::pin(async move {
+            let (stream, place) = dial(&address, &options, time).await?;
+            Ok(options.connection(stream, place))
+        })
     }
 }
 
@@ -74,17 +99,18 @@ struct TcpAcceptor {
 
 impl TcpAcceptor {
     async fn new(address: Address, options: Tcp) -> io::Result<Self> {
-        let mut failure = no_address(&address);
-        for candidate in resolve(&address).await? {
+        let candidates = options.candidates(&address).await?;
+        let mut failed = Vec::new();
+        for candidate in candidates {
             match options.bind(candidate) {
                 Ok(listener) => {
                     let address = with_port(&address, listener.local_addr()?.port());
                     return Ok(Self { listener, address, options });
                 }
-                Err(error) => failure = explain(&error, "cannot listen at", candidate),
+                Err(error) => failed.push((candidate, error)),
             }
         }
-        Err(failure)
+        Err(Failed::all(failed).explain(&address, Duration::MAX))
     }
 }
 
@@ -96,7 +122,7 @@ impl Listener for TcpAcceptor {
 
     fn poll_accept_loose(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
         let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
-        let (stream, options) = (stream.into_std()?, self.options);
+        let (stream, options) = (stream.into_std()?, self.options.clone());
         let settle = move || Ok(options.connection(TcpStream::from_std(stream)?, peer));
         Poll::Ready(Ok(Incoming::new(place_of(peer), Some(ip_of(peer)), settle)))
     }
@@ -117,32 +143,54 @@ fn ip_of(peer: SocketAddr) -> IpAddr {
 
 /// The name stays as it was written, since it is what others know this host by.
 fn with_port(address: &Address, port: u16) -> Address {
-    let host = address.authority().rsplit_once(':').map_or("", |(host, _)| host);
+    let host = address.authority().rsplit_once(':').map_or("", |(host, _port)| host);
     let authority = format!("{host}:{port}");
     address.clone().with_authority(&authority).expect("a port stands where a port stood")
 }
 
-async fn dial(address: &Address, options: Tcp) -> io::Result<Connection> {
-    let mut failure = no_address(address);
-    for candidate in resolve(address).await? {
-        match open(candidate).await {
-            Ok(stream) => return Ok(options.connection(stream, candidate)),
-            Err(error) => failure = explain(&error, "cannot connect to", candidate),
+impl Tcp {
+    /// What to listen at or dial, in order.
+    async fn candidates(&self, address: &Address) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(number) = address.authority().parse() {
+            return Ok(vec![number]);
+        }
+        let (host, port) = host_and_port(address)?;
+        let found = self.resolver.resolve(host, port, self.family).await?;
+        let candidates = self.family.arrange(&found);
+        match (candidates.is_empty(), found.first()) {
+            (false, _) => Ok(candidates),
+            (true, None) => Err(none(format!("the name {host} has no address"))),
+            (true, Some(other)) => Err(none(format!(
+                "the name {host} has no address of the family that was asked for, but {} (knob: \
+                 `Tcp::family`, which is {:?})",
+                other.ip(),
+                self.family
+            ))),
         }
     }
-    Err(failure)
+
+    async fn open(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        if address.port() == 0 {
+            let text = "port 0 is for listening; dial the port that the listener printed";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let stream = TcpStream::connect(address).await?;
+        if met_itself(&stream)? {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(stream)
+    }
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    if address.port() == 0 {
-        let text = "port 0 is for listening; dial the port that the listener printed";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
-    let stream = TcpStream::connect(address).await?;
-    if met_itself(&stream)? {
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    Ok(stream)
+fn host_and_port(address: &Address) -> io::Result<(&str, u16)> {
+    let parts = address.authority().rsplit_once(':');
+    parts.and_then(|(host, port)| Some((host, port.parse().ok()?))).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "there is no host and port in the address")
+    })
+}
+
+fn none(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, text)
 }
 
 /// Dialing a free port of this host may take that very port as its own, and meet itself.
@@ -150,23 +198,8 @@ fn met_itself(stream: &TcpStream) -> io::Result<bool> {
     Ok(stream.local_addr()? == stream.peer_addr()?)
 }
 
-async fn resolve(address: &Address) -> io::Result<impl Iterator<Item = SocketAddr> + '_> {
-    lookup_host(address.authority())
-        .await
-        .map_err(|error| explain(&error, "cannot resolve", address.authority()))
-}
-
-fn no_address(address: &Address) -> io::Error {
-    let text = format!("the name in {} has no address", address.authority());
-    io::Error::new(io::ErrorKind::NotFound, text)
-}
-
-fn explain(error: &io::Error, what: &str, place: impl std::fmt::Display) -> io::Error {
-    io::Error::new(error.kind(), format!("{what} {place}: {error}"))
-}
-
 impl Tcp {
-    fn bind(self, address: SocketAddr) -> io::Result<TcpListener> {
+    fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // On Windows this would let two programs listen at the same port.
         #[cfg(not(windows))]
@@ -179,7 +212,7 @@ impl Tcp {
         socket.listen(self.backlog)
     }
 
-    fn connection(self, stream: TcpStream, peer: SocketAddr) -> Connection {
+    fn connection(&self, stream: TcpStream, peer: SocketAddr) -> Connection {
         // A socket without its options is slower, not wrong; one that failed says so when it is read.
         if let Err(error) = self.set_options(&stream) {
             tracing::debug!(%peer, %error, "socket options were not set");
@@ -193,7 +226,7 @@ impl Tcp {
         }
     }
 
-    fn set_options(self, stream: &TcpStream) -> io::Result<()> {
+    fn set_options(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(self.no_delay)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Some(bytes) = self.unsent_bytes_max {

@@ -78,8 +78,7 @@ impl UdsListener {
                 bind(path)
             }
             result => result,
-        }
-        .map_err(|error| explain(&error, "cannot listen at", path))?;
+        }?;
         let file = SocketFile { identity: Identity::of(&absolute)?, path: absolute };
         drop(alone);
         Ok(Self { _file: file, listener, address })
@@ -135,15 +134,18 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         // A listener whose backlog is full is one.
-        Ok(_) => return Err(occupied(path, "somebody listens there already")),
+        Ok(_) => return Err(occupied("somebody listens there already")),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            return Err(occupied(path, "somebody listens there already"));
+            return Err(occupied("somebody listens there already"));
         }
-        Err(error) => return Err(explain(&error, "cannot find out who listens at", path)),
+        Err(error) => {
+            let text = format!("cannot find out who listens there: {error}");
+            return Err(io::Error::new(error.kind(), text));
+        }
     }
     match look(path)? {
         Some(now) if now == seen => remove_file(path),
-        Some(_) => Err(occupied(path, "somebody else put a socket there just now")),
+        Some(_) => Err(occupied("somebody else put a socket there just now")),
         None => Ok(()),
     }
 }
@@ -152,17 +154,14 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 fn look(path: &Path) -> io::Result<Option<Identity>> {
     match symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => Ok(Some(Identity::new(&found))),
-        Ok(_) => Err(occupied(path, "there is a file that is no socket")),
+        Ok(_) => Err(occupied("there is a file that is no socket")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn occupied(path: &Path, why: &str) -> io::Error {
-    let text = format!(
-        "cannot listen at {}: {why}; remove what is in the way or choose another path",
-        path.display()
-    );
+fn occupied(why: &str) -> io::Error {
+    let text = format!("{why}; remove what is in the way or choose another path");
     io::Error::new(io::ErrorKind::AddrInUse, text)
 }
 
@@ -208,13 +207,9 @@ async fn open(path: &Path) -> io::Result<UnixStream> {
                 retries += 1;
                 sleep(RETRY_EVERY).await;
             }
-            Err(error) => return Err(explain(&error, "cannot connect to", path)),
+            Err(error) => return Err(error),
         }
     }
-}
-
-fn explain(error: &io::Error, what: &str, path: &Path) -> io::Error {
-    io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
 }
 
 fn connection(stream: UnixStream, path: &str) -> Connection {
