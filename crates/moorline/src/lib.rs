@@ -69,7 +69,7 @@ pub use moorline_protocol::{
 pub use moorline_service::{
     Acceptor, Address, Alarm, BackOff, ByteStream, Client, ClientBuilder, ClientCall, ClientState,
     ClientSubscribe, ClientSubscription, Context, DrainReport, Error, FirstContact, Identity,
-    KeyFileError, KnownPeers, LeftBehind, Owner, OwnerError, Peers, Result, Service,
+    KeyFileError, KnownPeers, LeftBehind, Listen, Owner, OwnerError, Peers, Result, Service,
     ServiceBuilder, SessionHandlers, TopicOffer, Unhandled, WhileDown, transport,
 };
 pub use moorline_session::{

@@ -7,23 +7,25 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use moorline_protocol::{CloseReason, Ending, ProtocolFactory};
-use moorline_session::{AcceptFailed, Direction};
+use moorline_protocol::{CloseReason, Ending, ErrorCode, Farewell, Opened, ProtocolFactory};
+use moorline_session::{AcceptFailed, Direction, TableFull};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::address::Address;
-use crate::connection::Fresh;
+use crate::connection::{Fresh, Stay};
 use crate::doorway::{AtTheDoor, Pass};
 use crate::error::{Error, Result};
 use crate::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN};
+use crate::listen::Rules;
 use crate::opening::silence;
+use crate::peers::Peers;
 use crate::refusals::Refusals;
 use crate::revocation::follow;
-use crate::service::Inner;
+use crate::service::{Inner, Way};
 use crate::shards::{Place, run_on};
 use crate::spare::Spare;
-use crate::transport::{Connection, Incoming, Listener, Transport};
+use crate::transport::{Connection, Incoming, Listener};
 
 /// A listener at work. Dropping it changes nothing; [`close`](Self::close) ends it.
 #[derive(Debug)]
@@ -48,11 +50,10 @@ impl Acceptor {
 
 pub(crate) async fn listen(
     inner: Arc<Inner>,
-    address: Address,
-    transport: Arc<dyn Transport>,
-    factory: Arc<dyn ProtocolFactory>,
+    (address, transport, factory): Way,
+    rules: Rules,
 ) -> Result<Acceptor> {
-    check(&inner, &*factory)?;
+    check(&inner, &*factory, &rules.peers)?;
     let url = address.to_string();
     let refused = |error| Error::Listen { url: url.clone(), error };
     let shared = transport.shares_addresses() && inner.shards.len() > 0;
@@ -76,22 +77,24 @@ pub(crate) async fn listen(
         None => listener.address(),
     };
     tracing::info!(%url, protocol = factory.name(), "listening");
-    let list = inner.peers.now();
+    let list = rules.peers.now();
     let anyone = key.is_some_and(|key| list.check(Some(&key.public()), None, 0).is_ok());
     if factory.authenticates() && list.is_empty() && !anyone {
         tracing::warn!("nobody is on the peer list: nobody will get in (knob: `peers`)");
     }
     let start = Instant::now();
     let this = Arc::clone(&inner);
+    this.guests.follow(&rules.peers);
     if !this.followed.swap(true, Ordering::AcqRel) {
         this.openers.spawn_on(&this.home(), follow(Arc::clone(&this)));
     }
     let mut tasks = Vec::new();
     for (number, listener) in listeners.into_iter().enumerate() {
         let (inner, factory) = (Arc::clone(&inner), Arc::clone(&factory));
+        let rules = rules.clone();
         let shard = shared.then_some(number);
         let place = shard.and_then(|number| this.shards.place(number));
-        let accepting = accept_all(Loop { inner, listener, factory, start, shard });
+        let accepting = accept_all(Loop { inner, listener, factory, rules, start, shard });
         tasks.push(match place {
             Some(place) => this.openers.spawn_on(&place.handle, accepting),
             None => this.openers.spawn(accepting),
@@ -102,9 +105,9 @@ pub(crate) async fn listen(
 }
 
 /// What can be known to be wrong before anybody comes is said now.
-fn check(inner: &Inner, factory: &dyn ProtocolFactory) -> Result<()> {
-    let nobody = AtTheDoor { peers: inner.peers.clone(), ip: None };
-    if !factory.authenticates() && inner.peers.now().admit(None, None, 0).is_err() {
+fn check(inner: &Inner, factory: &dyn ProtocolFactory, peers: &Peers) -> Result<()> {
+    let nobody = AtTheDoor { peers: peers.clone(), ip: None };
+    if !factory.authenticates() && peers.now().admit(None, None, 0).is_err() {
         return Err(Error::NotAuthenticated(factory.name()));
     }
     let handled = inner.handlers.snapshot().handled.clone();
@@ -116,6 +119,7 @@ struct Loop {
     inner: Arc<Inner>,
     listener: Box<dyn Listener>,
     factory: Arc<dyn ProtocolFactory>,
+    rules: Rules,
     start: Instant,
     /// The shard it runs on, where each has a listener of its own.
     shard: Option<usize>,
@@ -166,17 +170,11 @@ impl Loop {
 
     fn welcome(&self, connection: Incoming, refusals: &Arc<Refusals>) {
         let inner = Arc::clone(&self.inner);
-        let pass = match inner.doorway.enter(connection.ip) {
+        let pass = match inner.doorway.enter(connection.ip, self.rules.handshakes.as_ref()) {
             Ok(pass) => pass,
-            Err(limit) => {
-                refusals.say(
-                    &inner,
-                    self.factory.name(),
-                    &connection.peer,
-                    limit,
-                    &format!("too many handshakes at once (limit: `{limit}`)"),
-                );
-                return;
+            Err(crowded) => {
+                let (name, reason) = (self.factory.name(), crowded.to_string());
+                return refusals.say(&inner, name, &connection.peer, crowded.cause(), &reason);
             }
         };
         let factory = Arc::clone(&self.factory);
@@ -187,7 +185,7 @@ impl Loop {
             None => inner.shards.least(),
         };
         let shard = place.as_ref().map_or_else(Handle::current, |place| place.handle.clone());
-        let stranger = Stranger { connection, pass, place };
+        let stranger = Stranger { connection, pass, place, rules: self.rules.clone() };
         openers.spawn_on(&shard, async move {
             admit(inner, factory, stranger, start, &refusals).await;
         });
@@ -199,6 +197,7 @@ struct Stranger {
     connection: Incoming,
     pass: Pass,
     place: Option<Place>,
+    rules: Rules,
 }
 
 /// The handshake of one stranger.
@@ -210,13 +209,13 @@ async fn admit(
     refusals: &Refusals,
 ) {
     let name = factory.name();
-    let Stranger { connection, pass, place } = stranger;
+    let Stranger { connection, pass, place, rules } = stranger;
     let peer = connection.peer.clone();
     let connection = match connection.settle() {
         Ok(connection) => connection,
         Err(error) => return refusals.say(&inner, name, &peer, "io", &error.to_string()),
     };
-    let door = Box::new(AtTheDoor { peers: inner.peers.clone(), ip: connection.ip });
+    let door = Box::new(AtTheDoor { peers: rules.peers.clone(), ip: connection.ip });
     let handled = inner.handlers.snapshot().handled.clone();
     let protocol = match factory.responder(Arc::clone(&inner.local), handled.clone(), door) {
         Ok(protocol) => protocol,
@@ -228,8 +227,8 @@ async fn admit(
     match fresh.open(&inner).await {
         Ok(opened) => {
             drop(pass);
-            if let Err(full) = fresh.start(&inner, *opened, place, None) {
-                refusals.say(&inner, name, &peer, "sessions_max", &full.to_string());
+            if let Err(full) = seat(fresh, &inner, *opened, place, rules).await {
+                refusals.say(&inner, name, &peer, full.cause(), &full.to_string());
             }
         }
         Err(reason) => {
@@ -237,6 +236,55 @@ async fn admit(
             if reason.ending() != Ending::Dead {
                 silence(start).await;
             }
+        }
+    }
+}
+
+/// A session of who has got in, if there is room.
+async fn seat(
+    mut fresh: Fresh,
+    inner: &Arc<Inner>,
+    mut opened: Opened,
+    place: Option<Place>,
+    rules: Rules,
+) -> Result<(), Full> {
+    let taken = match rules.sessions.as_ref().map(|seats| (seats.take(), seats.max())) {
+        Some((None, max)) => Err(Full::Listener(max)),
+        Some((seat, _)) => Ok(seat),
+        None => Ok(None),
+    };
+    match taken.and_then(|seat| Ok(inner.hub.sessions().check_room().map(|()| seat)?)) {
+        Ok(seat) => {
+            let stay = Stay { place, seat, peers: Some(rules.peers) };
+            fresh.start(inner, opened, stay, None)?;
+            Ok(())
+        }
+        Err(full) => {
+            let text = "there is no room for one more session; try again later";
+            let farewell = Farewell::new(ErrorCode::OVERLOADED, text);
+            // Who does not hear it any more is not worth a word in the log.
+            let _ = fresh.turn_away(inner, &mut opened, &farewell).await;
+            Err(full)
+        }
+    }
+}
+
+/// Why who got in does not stay.
+#[derive(Debug, thiserror::Error)]
+enum Full {
+    #[error(transparent)]
+    Service(#[from] TableFull),
+    #[error(
+        "{0} sessions through this listener are open, its limit (knob: `Listen::sessions_max`)"
+    )]
+    Listener(usize),
+}
+
+impl Full {
+    fn cause(&self) -> &'static str {
+        match self {
+            Self::Service(_) => "sessions_max",
+            Self::Listener(_) => "listener_sessions_max",
         }
     }
 }

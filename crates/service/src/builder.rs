@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::keys::Identity;
 use crate::known_peers::KnownPeers;
 use crate::limits;
+use crate::listen::at_least_one;
 use crate::peers::Peers;
 use crate::provider;
 use crate::required::{Required, Wanted, wanted};
@@ -173,7 +174,9 @@ impl ServiceBuilder {
         self
     }
 
-    /// Sessions at once. Default 2^20.
+    /// Sessions at once, and at least one. A peer that comes in addition is told OVERLOADED; a dial of
+    /// ours fails. Default 2^20; a listener may have a limit of its own, see
+    /// [`Service::listen`].
     pub fn sessions_max(mut self, sessions: usize) -> Self {
         self.sessions_max = sessions;
         self
@@ -261,6 +264,7 @@ impl ServiceBuilder {
     /// name, two offers of a provider and none chosen, or no randomness.
     pub fn build(self) -> Result<Service> {
         self.settings.check()?;
+        at_least_one("sessions_max", Some(self.sessions_max), usize::MAX)?;
         let registry = self.registry.map_or_else(MessageRegistry::process, Ok)?;
         let required = Required::of(&self.required, &registry)?;
         let mut protocols = ProtocolRegistry::registered()?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use moorline_buffers::SendBuffer;
-use moorline_protocol::{CloseReason, HandledTypes, Opened, Protocol};
+use moorline_protocol::{CloseReason, Farewell, HandledTypes, Opened, Protocol};
 use moorline_session::{Core, Direction, Flusher, SessionParts, SessionRef, Signals, TableFull};
 use tracing::Instrument;
 
@@ -17,10 +17,25 @@ use crate::ends::Ends;
 use crate::intake::Intake;
 use crate::opening;
 use crate::owner::{Desk, Workplace};
+use crate::peers::Peers;
+use crate::seats::Seat;
 use crate::service::Inner;
 use crate::shards::Place;
 use crate::transport::{Connection, Writer};
 use crate::writer::WireWriter;
+
+/// Where a session stays, and as whose guest.
+#[derive(Default)]
+pub(crate) struct Stay {
+    /// Its shard, where there are such.
+    pub(crate) place: Option<Place>,
+    /// One of those its listener has, where they are counted.
+    pub(crate) seat: Option<Seat>,
+    /// The list it got in by, which is followed while it lasts.
+    pub(crate) peers: Option<Peers>,
+}
+
+type Taken = (Option<Place>, Option<Seat>);
 
 /// A connection that is not a session yet.
 pub(crate) struct Fresh {
@@ -71,11 +86,23 @@ impl Fresh {
         let Self { intake, writer, out, .. } = self;
         let mut opened = opening::open(intake, writer, out).await?;
         let Some(farewell) = inner.required.unmet(&opened.types) else { return Ok(opened) };
-        opening::turn_away(&mut opened, &farewell, &**writer, out)?;
+        self.turn_away(inner, &mut opened, &farewell).await?;
+        Err(CloseReason::ByUs(farewell))
+    }
+
+    /// Tells a peer that has proved who it is why there is no session with it.
+    pub(crate) async fn turn_away(
+        &mut self,
+        inner: &Inner,
+        opened: &mut Opened,
+        farewell: &Farewell,
+    ) -> Result<(), CloseReason> {
+        let Self { intake, writer, out, .. } = self;
+        opening::turn_away(opened, farewell, &**writer, out)?;
         // Closed with bytes unread, the connection would be reset before the peer has read why.
         let rest = poll_fn(|cx| intake.poll_discard(cx));
         let _ = tokio::time::timeout(inner.patience.close, rest).await;
-        Err(CloseReason::ByUs(farewell))
+        Ok(())
     }
 
     /// Makes a session of it, which its own task drives from now on.
@@ -83,7 +110,7 @@ impl Fresh {
         self,
         inner: &Arc<Inner>,
         opened: Opened,
-        place: Option<Place>,
+        stay: Stay,
         client: Option<&Arc<Shared>>,
     ) -> Result<SessionRef, NotStarted> {
         let local = &inner.local;
@@ -108,8 +135,8 @@ impl Fresh {
             None => inner.hub.open_with(parts, prepare)?,
             Some(client) => client.open_with(parts, prepare).ok_or(NotStarted::Over)?,
         };
-        if self.direction == Direction::Accepted {
-            inner.guests.enter(session.id(), session.peer().key, self.ip);
+        if let Some(peers) = stay.peers {
+            inner.guests.enter(session.id(), session.peer().key, self.ip, peers);
         }
         let core = Core::new(session.clone(), local.settings);
         let writer =
@@ -130,7 +157,7 @@ impl Fresh {
             peer = peer.as_ref().map(tracing::field::display),
             protocol = session.protocol(),
         );
-        let drive = drive(driver, Arc::clone(inner), session.clone(), place);
+        let drive = drive(driver, Arc::clone(inner), session.clone(), (stay.place, stay.seat));
         inner.drivers.spawn(drive.instrument(span));
         // A shutdown that began meanwhile may have looked at the sessions before this one was there.
         if inner.is_stopped() {
@@ -140,8 +167,8 @@ impl Fresh {
     }
 }
 
-/// Where it runs it is counted as load until its end.
-async fn drive(driver: Driver, inner: Arc<Inner>, session: SessionRef, _place: Option<Place>) {
+/// What it takes up is counted until its end.
+async fn drive(driver: Driver, inner: Arc<Inner>, session: SessionRef, _taken: Taken) {
     tracing::info!(address = session.address(), suite = session.peer().suite, "session opened");
     let (reason, ends) = driver.run().await;
     inner.guests.leave(session.id());

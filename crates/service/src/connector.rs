@@ -9,7 +9,7 @@ use moorline_session::{ConnectFailed, Direction, SessionRef};
 
 use crate::address::Address;
 use crate::client::Shared;
-use crate::connection::Fresh;
+use crate::connection::{Fresh, Stay};
 use crate::error::{Error, Result};
 use crate::known_peers::{FirstContact, KnownPeers, Learn};
 use crate::service::{Inner, Way};
@@ -127,7 +127,8 @@ impl Dial<'_> {
         if inner.is_stopped() {
             return Err(Error::ShutDown);
         }
-        fresh.start(inner, *opened, place, self.client).map_err(|full| Error::Connect {
+        let stay = Stay { place, ..Stay::default() };
+        fresh.start(inner, *opened, stay, self.client).map_err(|full| Error::Connect {
             url: self.address.to_string(),
             error: io::Error::other(full),
         })

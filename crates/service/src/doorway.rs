@@ -10,6 +10,7 @@ use moorline_protocol::Admission;
 
 use crate::limits::{HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX};
 use crate::peers::Peers;
+use crate::seats::{Seat, Seats};
 
 /// Counts handshakes in progress, in all and by where they come from.
 #[derive(Default)]
@@ -44,23 +45,56 @@ impl Source {
     }
 }
 
+/// Why nobody more gets to the handshake: a limit that has been reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Crowded {
+    #[error("{HANDSHAKES_MAX} handshakes are under way, and a service has no more at once")]
+    Service,
+    #[error(
+        "{HANDSHAKES_PER_SOURCE_MAX} handshakes from its network are under way, and one network has \
+         no more at once"
+    )]
+    Source,
+    #[error(
+        "{0} handshakes are under way at this listener, its limit (knob: `Listen::handshakes_max`)"
+    )]
+    Listener(usize),
+}
+
+impl Crowded {
+    /// Its short name.
+    pub(crate) fn cause(self) -> &'static str {
+        match self {
+            Self::Service => "handshakes_max",
+            Self::Source => "handshakes_per_source_max",
+            Self::Listener(_) => "listener_handshakes_max",
+        }
+    }
+}
+
 impl Doorway {
-    /// A place for one handshake, or the name of the limit that was reached.
-    pub(crate) fn enter(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Pass, &'static str> {
+    /// A place for one handshake, also of those that the listener has.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        ip: Option<IpAddr>,
+        listener: Option<&Arc<Seats>>,
+    ) -> Result<Pass, Crowded> {
         let source = Source::of(ip);
+        let seat =
+            listener.map(|seats| seats.take().ok_or(Crowded::Listener(seats.max()))).transpose()?;
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         if inside.total >= HANDSHAKES_MAX {
-            return Err("handshakes_max");
+            return Err(Crowded::Service);
         }
         if let Some(source) = source {
             let count = inside.by_source.entry(source).or_default();
             if *count >= HANDSHAKES_PER_SOURCE_MAX {
-                return Err("handshakes_per_source_max");
+                return Err(Crowded::Source);
             }
             *count += 1;
         }
         inside.total += 1;
-        Ok(Pass { doorway: Arc::clone(self), source })
+        Ok(Pass { doorway: Arc::clone(self), source, _seat: seat })
     }
 }
 
@@ -68,6 +102,7 @@ impl Doorway {
 pub(crate) struct Pass {
     doorway: Arc<Doorway>,
     source: Option<Source>,
+    _seat: Option<Seat>,
 }
 
 impl Drop for Pass {
@@ -110,11 +145,11 @@ mod tests {
         let doorway = Arc::new(Doorway::default());
         let ip = Some("192.0.2.1".parse().unwrap());
         let mut passes: Vec<_> =
-            (0..HANDSHAKES_PER_SOURCE_MAX).map(|_| doorway.enter(ip).unwrap()).collect();
-        assert_eq!(doorway.enter(ip).err(), Some("handshakes_per_source_max"));
-        assert!(doorway.enter(Some("192.0.2.2".parse().unwrap())).is_ok());
+            (0..HANDSHAKES_PER_SOURCE_MAX).map(|_| doorway.enter(ip, None).unwrap()).collect();
+        assert_eq!(doorway.enter(ip, None).err(), Some(Crowded::Source));
+        assert!(doorway.enter(Some("192.0.2.2".parse().unwrap()), None).is_ok());
         passes.pop();
-        assert!(doorway.enter(ip).is_ok());
+        assert!(doorway.enter(ip, None).is_ok());
     }
 
     #[test]
@@ -129,9 +164,20 @@ mod tests {
     #[test]
     fn the_door_is_only_so_wide() {
         let doorway = Arc::new(Doorway::default());
-        let passes: Vec<_> = (0..HANDSHAKES_MAX).map(|_| doorway.enter(None).unwrap()).collect();
-        assert_eq!(doorway.enter(None).err(), Some("handshakes_max"));
+        let passes: Vec<_> =
+            (0..HANDSHAKES_MAX).map(|_| doorway.enter(None, None).unwrap()).collect();
+        assert_eq!(doorway.enter(None, None).err(), Some(Crowded::Service));
         drop(passes);
-        assert!(doorway.enter(None).is_ok());
+        assert!(doorway.enter(None, None).is_ok());
+    }
+
+    #[test]
+    fn a_listener_may_have_a_narrower_door_of_its_own() {
+        let (doorway, seats) = (Arc::new(Doorway::default()), Seats::new(1));
+        let pass = doorway.enter(None, Some(&seats)).unwrap();
+        assert_eq!(doorway.enter(None, Some(&seats)).err(), Some(Crowded::Listener(1)));
+        assert!(doorway.enter(None, None).is_ok(), "the others are not concerned");
+        drop(pass);
+        assert!(doorway.enter(None, Some(&seats)).is_ok());
     }
 }

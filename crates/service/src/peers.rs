@@ -112,6 +112,16 @@ impl Peers {
         Arc::clone(&self.list.read().unwrap_or_else(PoisonError::into_inner).peers)
     }
 
+    /// Whether a change of one is a change of the other.
+    pub(crate) fn is_same(&self, other: &Peers) -> bool {
+        Arc::ptr_eq(&self.list, &other.list)
+    }
+
+    /// Whether anybody else has it.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.list) > 1
+    }
+
     pub(crate) fn path(&self) -> Option<&Path> {
         self.file.as_deref()
     }

@@ -18,7 +18,7 @@ use moorline_session::{
 use serde::de::DeserializeOwned;
 use tokio::runtime;
 
-use crate::acceptor::{self, Acceptor};
+use crate::acceptor::Acceptor;
 use crate::address::Address;
 use crate::builder::ServiceBuilder;
 use crate::byte_stream::ByteStream;
@@ -33,6 +33,7 @@ use crate::handlers::{Handlers, Unhandled};
 use crate::housekeeping::keep_house;
 use crate::known_peers::KnownPeers;
 use crate::limits::CUT_WAIT;
+use crate::listen::Listen;
 use crate::peers::Peers;
 use crate::required::Required;
 use crate::revocation::Guests;
@@ -314,9 +315,13 @@ impl Service {
     /// # Errors
     /// The address, the protocol or the handlers are not as they should be, or the system refuses.
     pub async fn accept(&self, url: &str, protocol: &str) -> Result<Acceptor> {
-        let (address, transport, factory) = self.prepare(url, protocol)?;
-        self.keep_house();
-        acceptor::listen(Arc::clone(&self.inner), address, transport, factory).await
+        self.listen(url, protocol).await
+    }
+
+    /// As [`accept`](Self::accept), for a listener with peers and limits of its own. A service may have
+    /// any number of listeners: `svc.listen(url, protocol).peers(team).sessions_max(100).await`.
+    pub fn listen(&self, url: &str, protocol: &str) -> Listen {
+        Listen::new(self, url, protocol)
     }
 
     /// Dials `url` and opens a session. The key in the address is the one the peer must prove to

@@ -49,6 +49,12 @@ struct Birth {
     open: usize,
 }
 
+impl Birth {
+    fn check_room(&self, limit: usize) -> Result<(), TableFull> {
+        if self.taken < limit { Ok(()) } else { Err(TableFull { limit }) }
+    }
+}
+
 /// No room for one more session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{limit} sessions are open, the limit is {limit} (knob: `sessions_max`)")]
@@ -81,6 +87,15 @@ impl SessionTable {
         Ok(session.expect("its slot has just been taken"))
     }
 
+    /// Why there would be no session now: all slots are taken. It may be otherwise a moment later.
+    ///
+    /// # Errors
+    /// The table is full.
+    pub fn check_room(&self) -> Result<(), TableFull> {
+        let birth = self.birth.lock().unwrap_or_else(PoisonError::into_inner);
+        birth.check_room(self.sessions_max)
+    }
+
     /// Takes a slot for an id whose sessions come and go.
     ///
     /// # Errors
@@ -91,9 +106,7 @@ impl SessionTable {
 
     fn take(&self, fill: impl FnOnce(SessionId) -> Slot) -> Result<SessionId, TableFull> {
         let mut birth = self.birth.lock().unwrap_or_else(PoisonError::into_inner);
-        if birth.taken >= self.sessions_max {
-            return Err(TableFull { limit: self.sessions_max });
-        }
+        birth.check_room(self.sessions_max)?;
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         if (birth.taken + 1) * 2 > slots.len() {
             grow(&mut slots);
