@@ -33,6 +33,18 @@ pub const CUT_WAIT: Duration = Duration::from_millis(500);
 /// How long dialing may take, before the handshake begins.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
+/// Largest buffer of a socket that may be asked for; the system has limits of its own far below.
+pub const SOCKET_BUFFER_BYTES_MAX: usize = 1 << 30;
+
+/// Longest times of [`KeepAlive`](crate::transport::tcp::KeepAlive), and ...
+pub const KEEP_ALIVE_TIME_MAX: Duration = Duration::from_secs(32_767);
+
+/// ... most questions: what Linux takes.
+pub const KEEP_ALIVE_COUNT_MAX: u32 = 127;
+
+/// Longest `user_timeout`: the milliseconds that Linux counts in 31 bits.
+pub const USER_TIMEOUT_MAX: Duration = Duration::from_millis(2_147_483_647);
+
 /// Addresses of one name that are tried: more than any host has, and with a quarter of a second for each
 /// all of them have had their turn in less than half of [`CONNECT_TIMEOUT_DEFAULT`].
 pub const ADDRESSES_MAX: usize = 16;

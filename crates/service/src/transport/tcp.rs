@@ -18,6 +18,11 @@ use super::{Connection, Incoming, Listener, Pending, Reader, Transport, Writer};
 use crate::address::Address;
 
 mod dial;
+#[cfg(target_os = "linux")]
+mod occupant;
+mod options;
+
+pub use options::KeepAlive;
 
 /// TCP, and the options of its sockets.
 #[derive(Debug, Clone)]
@@ -43,6 +48,21 @@ pub struct Tcp {
     /// no connection moves from one thread to another; without, each one goes where the fewest are.
     /// Any process of the same user may listen there as well. Unix only.
     pub reuse_port: bool,
+    /// What the system keeps for sending (`SO_SNDBUF`); unless set it decides for itself and changes its
+    /// mind with the connection, which is best nearly everywhere. Systems have limits of their own
+    /// and say nothing when they cut (Linux: `net.core.wmem_max`, and twice of what was asked for is
+    /// set).
+    pub send_buffer_bytes: Option<usize>,
+    /// The same for what has been received and not been read (`SO_RCVBUF`; Linux:
+    /// `net.core.rmem_max`).
+    pub recv_buffer_bytes: Option<usize>,
+    /// Whether the system asks after a silence if the other host is still there (`SO_KEEPALIVE`);
+    /// `None`, not at all, unless set.
+    pub keep_alive: Option<KeepAlive>,
+    /// How long what was sent may go unconfirmed until the connection is broken (`TCP_USER_TIMEOUT`);
+    /// unless set the system decides, about a quarter of an hour. 1 ms to 24 days. With `keep_alive` it
+    /// takes the place of `count`. Nothing is set on systems other than Linux and Android.
+    pub user_timeout: Option<Duration>,
 }
 
 impl Default for Tcp {
@@ -54,6 +74,10 @@ impl Default for Tcp {
             no_delay: true,
             unsent_bytes_max: Some(64 * 1024),
             reuse_port: false,
+            send_buffer_bytes: None,
+            recv_buffer_bytes: None,
+            keep_alive: None,
+            user_timeout: None,
         }
     }
 }
@@ -99,6 +123,7 @@ struct TcpAcceptor {
 
 impl TcpAcceptor {
     async fn new(address: Address, options: Tcp) -> io::Result<Self> {
+        options.check()?;
         let candidates = options.candidates(&address).await?;
         let mut failed = Vec::new();
         for candidate in candidates {
@@ -107,7 +132,7 @@ impl TcpAcceptor {
                     let address = with_port(&address, listener.local_addr()?.port());
                     return Ok(Self { listener, address, options });
                 }
-                Err(error) => failed.push((candidate, error)),
+                Err(error) => failed.push((candidate, with_occupant(error, candidate).await)),
             }
         }
         Err(Failed::all(failed).explain(&address, Duration::MAX))
@@ -130,6 +155,19 @@ impl Listener for TcpAcceptor {
     fn address(&self) -> Address {
         self.address.clone()
     }
+}
+
+/// Says who is in the way, where that is known.
+async fn with_occupant(error: io::Error, address: SocketAddr) -> io::Error {
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return error;
+    }
+    #[cfg(target_os = "linux")]
+    let who = tokio::task::spawn_blocking(move || occupant::who_listens_at(address)).await;
+    #[cfg(not(target_os = "linux"))]
+    let who = Ok::<_, std::convert::Infallible>(None);
+    let who = who.ok().flatten().unwrap_or_else(|| format!("somebody else has {address}"));
+    io::Error::new(error.kind(), format!("{error}: {who}; end it or choose another port"))
 }
 
 fn place_of(peer: SocketAddr) -> Box<str> {
@@ -174,12 +212,19 @@ impl Tcp {
             let text = "port 0 is for listening; dial the port that the listener printed";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let stream = TcpStream::connect(address).await?;
+        self.check()?;
+        let socket = socket_for(address)?;
+        self.set_buffers(SockRef::from(&socket))?;
+        let stream = socket.connect(address).await?;
         if met_itself(&stream)? {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         Ok(stream)
     }
+}
+
+fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
+    if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
 }
 
 fn host_and_port(address: &Address) -> io::Result<(&str, u16)> {
@@ -200,7 +245,8 @@ fn met_itself(stream: &TcpStream) -> io::Result<bool> {
 
 impl Tcp {
     fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = socket_for(address)?;
+        self.set_buffers(SockRef::from(&socket))?;
         // On Windows this would let two programs listen at the same port.
         #[cfg(not(windows))]
         socket.set_reuseaddr(true)?;
@@ -214,7 +260,7 @@ impl Tcp {
 
     fn connection(&self, stream: TcpStream, peer: SocketAddr) -> Connection {
         // A socket without its options is slower, not wrong; one that failed says so when it is read.
-        if let Err(error) = self.set_options(&stream) {
+        if let Err(error) = self.set_options(SockRef::from(&stream)) {
             tracing::debug!(%peer, %error, "socket options were not set");
         }
         let (reader, writer) = stream.into_split();
@@ -224,15 +270,6 @@ impl Tcp {
             peer: place_of(peer),
             ip: Some(ip_of(peer)),
         }
-    }
-
-    fn set_options(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(self.no_delay)?;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Some(bytes) = self.unsent_bytes_max {
-            SockRef::from(stream).set_tcp_notsent_lowat(bytes)?;
-        }
-        Ok(())
     }
 }
 
@@ -274,22 +311,6 @@ impl Writer for TcpWriter {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_socket_has_the_options_it_was_given() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        Tcp::default().set_options(&stream).unwrap();
-        assert!(stream.nodelay().unwrap());
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), 64 * 1024);
-
-        let other = Tcp { no_delay: false, unsent_bytes_max: Some(4_096), ..Tcp::default() };
-        other.set_options(&stream).unwrap();
-        assert!(!stream.nodelay().unwrap());
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), 4_096);
-    }
-
     /// Both ends of one socket, as a dial of a free port of this host can happen to make them.
     #[tokio::test]
     async fn a_socket_that_met_itself_is_told_from_a_connection() {
@@ -302,5 +323,42 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         assert!(!met_itself(&stream).unwrap());
+    }
+
+    #[tokio::test]
+    async fn connections_have_the_buffers_that_were_asked_for_on_both_sides() {
+        let (send_buffer_bytes, recv_buffer_bytes) = (Some(20_000), Some(30_000));
+        let tcp = Tcp { send_buffer_bytes, recv_buffer_bytes, ..Tcp::default() };
+        let listener = tcp.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let dialed = tcp.open(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        for stream in [dialed, accepted] {
+            let socket = SockRef::from(&stream);
+            assert!((20_000..=40_000).contains(&socket.send_buffer_size().unwrap()));
+            assert!((30_000..=60_000).contains(&socket.recv_buffer_size().unwrap()));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_in_the_way_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = taken.local_addr().unwrap();
+        let address: Address = format!("tcp://{at}").parse().unwrap();
+        let error = Tcp::default().listen(address).await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        #[cfg(target_os = "linux")]
+        assert!(error.to_string().contains(&format!("this process listens at {at}")), "{error}");
+        assert!(error.to_string().ends_with("; end it or choose another port"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn options_that_cannot_be_are_said_before_anything_else() {
+        let tcp = Tcp { send_buffer_bytes: Some(0), ..Tcp::default() };
+        let address: Address = "tcp://127.0.0.1:1".parse().unwrap();
+        let listening = tcp.listen(address.clone()).await.err().unwrap();
+        let dialing = tcp.connect(address).await.err().unwrap();
+        for error in [listening, dialing] {
+            assert!(error.to_string().starts_with("`Tcp::send_buffer_bytes` is 0"), "{error}");
+        }
     }
 }
