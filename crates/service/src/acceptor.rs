@@ -25,7 +25,7 @@ use crate::revocation::follow;
 use crate::service::{Inner, Way};
 use crate::shards::{Place, run_on};
 use crate::spare::Spare;
-use crate::transport::{Connection, Incoming, Listener};
+use crate::transport::{Connection, Incoming, Listener, Refused};
 
 /// A listener at work. Dropping it changes nothing; [`close`](Self::close) ends it.
 #[derive(Debug)]
@@ -150,11 +150,16 @@ async fn accept_all(mut this: Loop) {
             Err(error) if is_of_one(&error) => {
                 tracing::debug!(%error, "a connection was gone before it was accepted");
             }
-            Err(error) => {
-                tracing::error!(%error, ?pause, "no connection could be accepted");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
-            }
+            Err(error) => match Refused::in_error(&error) {
+                Some(Refused { peer, cause, reason }) => {
+                    refusals.say(&this.inner, this.factory.name(), peer, cause, reason);
+                }
+                None => {
+                    tracing::error!(%error, ?pause, "no connection could be accepted");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+                }
+            },
         }
     }
 }

@@ -100,9 +100,38 @@ impl Incoming {
     }
 }
 
+/// A connection that its listener has closed at once, by a rule of the transport: as an error of
+/// [`Listener::poll_accept`] it is told like every other connection that became no session.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    /// As [`Connection::peer`].
+    pub peer: Box<str>,
+    /// A short stable name of the rule.
+    pub cause: &'static str,
+    /// Why, for people.
+    pub reason: Box<str>,
+}
+
+impl Refused {
+    /// The refusal in an error that was made of one.
+    #[must_use]
+    pub fn in_error(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        io::Error::new(io::ErrorKind::PermissionDenied, refused)
+    }
+}
+
 /// Where connections come in.
 pub trait Listener: Send {
     /// The next connection. Cancel safe: none is lost if the future is dropped.
+    ///
+    /// An error concerns one connection, also one of [`Refused`]; the next one may be well.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>>;
 
     /// As [`poll_accept`](Self::poll_accept), for a service with
@@ -171,7 +200,7 @@ impl Default for TransportRegistry {
         let mut registry = Self { transports: BTreeMap::new() };
         registry.set(Arc::new(tcp::Tcp::default()));
         #[cfg(unix)]
-        registry.set(Arc::new(uds::Uds));
+        registry.set(Arc::new(uds::Uds::default()));
         registry.set(Arc::new(mem::Mem));
         registry
     }

@@ -423,10 +423,13 @@ async fn a_caller_by_ipv4_has_its_own_address_at_a_listener_for_both() {
 #[cfg(unix)]
 mod socket_files {
     use std::fs;
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
     use std::sync::Barrier;
+
+    use moorline_service::transport::Refused;
+    use moorline_service::transport::uds::Uds;
 
     use super::*;
 
@@ -463,6 +466,11 @@ mod socket_files {
         let refused = place.listen().await.err().unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
         assert!(refused.to_string().contains("somebody listens there already"), "{refused}");
+        #[cfg(target_os = "linux")]
+        assert!(
+            refused.to_string().contains(&format!("pid {}, ", std::process::id())),
+            "{refused}"
+        );
         // The look at it was a connection of its own; the next one is ours.
         let _dialed = place.connect(&place.address).await.unwrap();
         other.accept().unwrap();
@@ -530,23 +538,87 @@ mod socket_files {
         for _ in 0..200 {
             let place = Place::uds();
             drop(UnixListener::bind(path(&place)).unwrap());
-            let all_are_here = Barrier::new(4);
-            let try_it = || {
-                run(in_time(async {
-                    all_are_here.wait();
-                    let listener = place.listen().await;
-                    all_are_here.wait();
-                    if listener.is_ok() {
-                        place.connect(&place.address).await.unwrap();
-                    }
-                    listener.is_ok()
-                }))
-            };
-            let started = std::thread::scope(|scope| {
-                [(); 4].map(|()| scope.spawn(try_it)).map(|thread| thread.join().unwrap())
-            });
-            assert_eq!(started.iter().filter(|ok| **ok).count(), 1, "{started:?}");
+            one_of_them_gets_it::<4>(&place);
         }
+    }
+
+    #[test]
+    fn of_twenty_that_start_at_once_one_gets_the_place() {
+        for found in ["nothing", "a stale file", "no folder"] {
+            let mut place = Place::uds();
+            match found {
+                "a stale file" => drop(UnixListener::bind(path(&place)).unwrap()),
+                "no folder" => {
+                    let authority = format!("{}-folder/socket", place.address.authority());
+                    place.address = place.address.clone().with_authority(&authority).unwrap();
+                }
+                _ => {}
+            }
+            one_of_them_gets_it::<20>(&place);
+        }
+    }
+
+    /// Each on a thread and a runtime of its own, as processes would be.
+    fn one_of_them_gets_it<const N: usize>(place: &Place) {
+        let all_are_here = Barrier::new(N);
+        let try_it = || {
+            run(in_time(async {
+                all_are_here.wait();
+                let listener = place.listen().await;
+                all_are_here.wait();
+                if listener.is_ok() {
+                    place.connect(&place.address).await.unwrap();
+                }
+                listener.is_ok()
+            }))
+        };
+        let started = std::thread::scope(|scope| {
+            [(); N].map(|()| scope.spawn(try_it)).map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(started.iter().filter(|ok| **ok).count(), 1, "{started:?}");
+    }
+
+    #[tokio::test]
+    async fn processes_of_users_who_are_not_named_are_refused_by_reason() {
+        let ours = own_uid();
+        for (peers_of, allowed) in [
+            (vec![ours], true),
+            (vec![ours.wrapping_add(1), ours], true),
+            (vec![ours.wrapping_add(1)], false),
+            (vec![], false),
+        ] {
+            let mut place = Place::uds();
+            let mut uds = Uds::default();
+            uds.peers_of = Some(peers_of);
+            place.transports.set(Arc::new(uds));
+            let mut listener = place.listen().await.unwrap();
+            let dialed = place.connect(&place.address).await.unwrap();
+            let accepted = in_time(accept(&mut *listener)).await;
+            let loose = place.connect(&place.address).await.unwrap();
+            let also = in_time(poll_fn(|cx| listener.poll_accept_loose(cx))).await;
+            if allowed {
+                assert!(accepted.unwrap().peer.contains(&format!("uid {ours})")));
+                assert!(also.unwrap().peer.contains(&format!("uid {ours})")));
+                continue;
+            }
+            for error in [accepted.err().unwrap(), also.err().unwrap()] {
+                let Refused { peer, cause, reason } = Refused::in_error(&error).unwrap();
+                assert!(peer.contains(&format!("uid {ours})")), "{peer}");
+                assert_eq!(*cause, "peers_of");
+                let said = format!(
+                    "a process of user {ours} may not connect here (knob: `Uds::peers_of`)"
+                );
+                assert_eq!(&**reason, said);
+            }
+            for mut closed in [dialed, loose] {
+                assert_eq!(in_time(read(&mut *closed.reader, &mut [0])).await.unwrap(), 0);
+            }
+        }
+    }
+
+    /// Whose files we make.
+    fn own_uid() -> u32 {
+        tempfile::tempdir().unwrap().path().metadata().unwrap().uid()
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {

@@ -19,7 +19,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::time::sleep;
 
-use super::{Connection, Incoming, Listener, Pending, Reader, Transport, Writer};
+use super::{Connection, Incoming, Listener, Pending, Reader, Refused, Transport, Writer};
 use crate::address::Address;
 
 /// Connections that the system keeps until they are accepted; as many as `tcp` lets wait.
@@ -35,8 +35,14 @@ const RETRIES_MAX: u32 = 200;
 ///
 /// A folder that is missing is made, for the owner alone (0700). In a folder that others can enter it
 /// is the file mode that keeps them out, and the records above that keep them from reading.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Uds;
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Uds {
+    /// The users whose processes may connect to a listener, by number, as the system knows them
+    /// (`SO_PEERCRED`); whoever can open the socket unless set. It is asked before the handshake, and
+    /// beside it: a key is asked for as ever. The user is the one that a process was when it connected.
+    pub peers_of: Option<Vec<u32>>,
+}
 
 impl Transport for Uds {
     fn scheme(&self) -> &'static str {
@@ -44,14 +50,18 @@ impl Transport for Uds {
     }
 
     fn listen(&self, address: Address) -> Pending<Box<dyn Listener>> {
-        Box::pin(async move { Ok(Box::new(UdsListener::new(address).await?) as Box<dyn Listener>) })
+        let allowed = self.peers_of.clone();
+        Box::pin(async move {
+            Ok(Box::new(UdsListener::new(address, allowed).await?) as Box<dyn Listener>)
+        })
     }
 
     /// Waits up to two seconds where too many wait to be accepted already.
     fn connect(&self, address: Address) -> Pending<Connection> {
         Box::pin(async move {
             let stream = open(Path::new(address.authority())).await?;
-            Ok(connection(stream, address.authority()))
+            let (peer, _uid) = describe(&stream, address.authority());
+            Ok(connection(stream, peer))
         })
     }
 }
@@ -61,10 +71,11 @@ struct UdsListener {
     _file: SocketFile,
     listener: UnixListener,
     address: Address,
+    allowed: Option<Vec<u32>>,
 }
 
 impl UdsListener {
-    async fn new(address: Address) -> io::Result<Self> {
+    async fn new(address: Address, allowed: Option<Vec<u32>>) -> io::Result<Self> {
         // Bound by the path as it was written, since a long one may not fit into a socket address;
         // found again by the absolute one, since the process may change its folder.
         let path = Path::new(address.authority());
@@ -81,21 +92,41 @@ impl UdsListener {
         }?;
         let file = SocketFile { identity: Identity::of(&absolute)?, path: absolute };
         drop(alone);
-        Ok(Self { _file: file, listener, address })
+        Ok(Self { _file: file, listener, address, allowed })
     }
+
+    /// The next one whose user may come in, and how it is called.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, Box<str>)>> {
+        let (stream, _unnamed) = ready!(self.listener.poll_accept(cx))?;
+        let (peer, uid) = describe(&stream, self.address.authority());
+        match (&self.allowed, uid) {
+            (Some(allowed), Some(uid)) if !allowed.contains(&uid) => {
+                let reason = format!("a process of user {uid} may not connect here");
+                Poll::Ready(Err(refuse(peer, reason)))
+            }
+            (Some(_), None) => {
+                let reason = "the system does not tell whose process it is".into();
+                Poll::Ready(Err(refuse(peer, reason)))
+            }
+            _ => Poll::Ready(Ok((stream, peer))),
+        }
+    }
+}
+
+fn refuse(peer: Box<str>, reason: String) -> io::Error {
+    let reason = format!("{reason} (knob: `Uds::peers_of`)").into();
+    Refused { peer, cause: "peers_of", reason }.into()
 }
 
 impl Listener for UdsListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>> {
-        let (stream, _unnamed) = ready!(self.listener.poll_accept(cx))?;
-        Poll::Ready(Ok(connection(stream, self.address.authority())))
+        self.poll_next(cx).map_ok(|(stream, peer)| connection(stream, peer))
     }
 
     fn poll_accept_loose(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
-        let (stream, _unnamed) = ready!(self.listener.poll_accept(cx))?;
-        let (stream, path) = (stream.into_std()?, self.address.authority().to_owned());
-        let peer = format!("uds://{path}").into();
-        let settle = move || Ok(connection(UnixStream::from_std(stream)?, &path));
+        let (stream, peer) = ready!(self.poll_next(cx))?;
+        let (stream, name) = (stream.into_std()?, peer.clone());
+        let settle = move || Ok(connection(UnixStream::from_std(stream)?, name));
         Poll::Ready(Ok(Incoming::new(peer, None, settle)))
     }
 
@@ -133,8 +164,12 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Ok(stream) => {
+            // The system tells of the other side what it was when it began to listen.
+            let who = credentials(&stream).map_or_else(String::new, |(who, _)| format!(" ({who})"));
+            return Err(occupied(&format!("somebody listens there already{who}")));
+        }
         // A listener whose backlog is full is one.
-        Ok(_) => return Err(occupied("somebody listens there already")),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Err(occupied("somebody listens there already"));
         }
@@ -212,24 +247,33 @@ async fn open(path: &Path) -> io::Result<UnixStream> {
     }
 }
 
-fn connection(stream: UnixStream, path: &str) -> Connection {
-    let peer = describe(&stream, path);
+fn connection(stream: UnixStream, peer: Box<str>) -> Connection {
     let (reader, writer) = stream.into_split();
     Connection {
         reader: Box::new(UdsReader(reader)),
         writer: Arc::new(UdsWriter(writer)),
-        peer: peer.into(),
+        peer,
         ip: None,
     }
 }
 
-/// The path, and whom the system says the socket was opened by.
-fn describe(stream: &UnixStream, path: &str) -> String {
-    match stream.peer_cred().map(|peer| (peer.pid(), peer.uid())) {
-        Ok((Some(pid), uid)) => format!("uds://{path} (pid {pid}, uid {uid})"),
-        Ok((None, uid)) => format!("uds://{path} (uid {uid})"),
-        Err(_) => format!("uds://{path}"),
+/// The path, whom the system says the socket was opened by, and which user that is.
+fn describe(stream: &UnixStream, path: &str) -> (Box<str>, Option<u32>) {
+    match credentials(stream) {
+        Some((who, uid)) => (format!("uds://{path} ({who})").into(), Some(uid)),
+        None => (format!("uds://{path}").into(), None),
     }
+}
+
+/// The process and the user at the other end, in words; and the user.
+fn credentials(stream: &UnixStream) -> Option<(String, u32)> {
+    let peer = stream.peer_cred().ok()?;
+    let uid = peer.uid();
+    let who = match peer.pid() {
+        Some(pid) => format!("pid {pid}, uid {uid}"),
+        None => format!("uid {uid}"),
+    };
+    Some((who, uid))
 }
 
 struct UdsReader(OwnedReadHalf);
