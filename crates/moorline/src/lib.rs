@@ -48,6 +48,7 @@
 //! * `aws-lc` (default): services use the cryptographic primitives of aws-lc unless
 //!   [`ServiceBuilder::provider`] says otherwise. It needs a C compiler and nothing else. Without it
 //!   (`default-features = false`) everything is pure Rust; on the wire there is no difference.
+//! * `dns`: names resolved by DNS servers of your own choice, by `transport::dns`.
 //! * `gofast`: the protocols `gofast` and `gofast-2016` are there beside `msgpack`, with their settings
 //!   and statistics in the module of that name.
 //!

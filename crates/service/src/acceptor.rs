@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::address::Address;
-use crate::connection::{Fresh, Stay};
+use crate::connection::{NotStarted, Fresh, Stay};
 use crate::doorway::{AtTheDoor, Pass};
 use crate::error::{Error, Result};
 use crate::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN};
@@ -261,8 +261,10 @@ async fn seat(
     match taken.and_then(|seat| Ok(inner.hub.sessions().check_room().map(|()| seat)?)) {
         Ok(seat) => {
             let stay = Stay { place, seat, peers: Some(rules.peers) };
-            fresh.start(inner, opened, stay, None)?;
-            Ok(())
+            match fresh.start(inner, opened, stay, None) {
+                Err(NotStarted::Full(full)) => Err(full.into()),
+                Ok(_) | Err(NotStarted::Over) => Ok(()),
+            }
         }
         Err(full) => {
             let text = "there is no room for one more session; try again later";
