@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::address::Address;
-use crate::connection::{NotStarted, Fresh, Stay};
+use crate::connection::{Fresh, NotStarted, Stay};
 use crate::doorway::{AtTheDoor, Pass};
 use crate::error::{Error, Result};
 use crate::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN};
