@@ -89,6 +89,16 @@ pub mod schema {
     pub use moorline_service::schema::{assert_compatible, assert_schema_compatible};
 }
 
+/// What [`Service::snapshot`] and [`SessionRef::snapshot`] tell: the state of a service and of its
+/// sessions, for whoever operates it.
+pub mod state {
+    pub use moorline_service::{
+        EndedSession, Handled, LimitsSnapshot, ListenerSnapshot, PoolSnapshot, ServiceSnapshot,
+        Snapshot, TypeSnapshot,
+    };
+    pub use moorline_session::{Counters, QueuedBytes, Sent, SessionPhase, SessionSnapshot};
+}
+
 /// The protocols `gofast` and `gofast-2016`: their settings and statistics. They are registered as they
 /// are by default; a service gets its own by [`ServiceBuilder::protocol`].
 #[cfg(feature = "gofast")]

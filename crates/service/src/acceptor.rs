@@ -88,6 +88,7 @@ pub(crate) async fn listen(
     if !this.followed.swap(true, Ordering::AcqRel) {
         this.openers.spawn_on(&this.home(), follow(Arc::clone(&this)));
     }
+    let name = factory.name();
     let mut tasks = Vec::new();
     for (number, listener) in listeners.into_iter().enumerate() {
         let (inner, factory) = (Arc::clone(&inner), Arc::clone(&factory));
@@ -100,6 +101,7 @@ pub(crate) async fn listen(
             None => this.openers.spawn(accepting),
         });
     }
+    this.record.listens(url.to_string(), name, &tasks);
     // A shutdown that began meanwhile stops these loops, too.
     if this.is_stopped() { Err(Error::ShutDown) } else { Ok(Acceptor { url, tasks }) }
 }

@@ -135,6 +135,7 @@ impl Fresh {
             None => inner.hub.open_with(parts, prepare)?,
             Some(client) => client.open_with(parts, prepare).ok_or(NotStarted::Over)?,
         };
+        inner.record.opened();
         if let Some(peers) = stay.peers {
             inner.guests.enter(session.id(), session.peer().key, self.ip, peers);
         }
@@ -172,6 +173,7 @@ async fn drive(driver: Driver, inner: Arc<Inner>, session: SessionRef, _taken: T
     tracing::info!(address = session.address(), suite = session.peer().suite, "session opened");
     let (reason, ends) = driver.run().await;
     inner.guests.leave(session.id());
+    inner.record.ended(&session, &reason);
     if !ends.left.is_nothing() {
         tracing::warn!("cut short, with {}", ends.left);
         if ends.of_shutdown {

@@ -66,13 +66,14 @@ enum Turn {
 
 impl Driver {
     pub(crate) fn new(
-        intake: Intake,
+        mut intake: Intake,
         core: Core,
         writer: Arc<WireWriter>,
         work: Workplace,
         ends: Ends,
         unused: SendBuffer,
     ) -> Self {
+        intake.begin_session();
         let flavor = tokio::runtime::Handle::current().runtime_flavor();
         Self {
             intake,
@@ -198,6 +199,10 @@ impl Driver {
                     Poll::Pending => return Ok(false),
                 },
             }
+        }
+        let read = self.intake.take_read();
+        if read > 0 {
+            self.core.count_read(read);
         }
         let (buffer, protocol) = self.intake.parts();
         while let Step::Frame(frame, cost) = Intake::next(buffer, protocol, now, &mut self.unused)?

@@ -18,6 +18,8 @@ pub(crate) struct Intake {
     pub(crate) protocol: Box<dyn Protocol>,
     buffer: Option<RecvBuffer>,
     pool: RecvPool,
+    /// Bytes of the last read, until somebody has counted them.
+    read: usize,
 }
 
 impl Intake {
@@ -26,7 +28,7 @@ impl Intake {
         protocol: Box<dyn Protocol>,
         pool: RecvPool,
     ) -> Self {
-        Self { reader, protocol, buffer: None, pool }
+        Self { reader, protocol, buffer: None, pool, read: 0 }
     }
 
     /// Reads once. An end of the bytes is an error that says what it means here.
@@ -54,7 +56,7 @@ impl Intake {
     }
 
     fn ready_to_read(&mut self) -> Result<(&mut dyn Reader, &mut RecvBuffer), CloseReason> {
-        let Self { reader, protocol, buffer, pool } = self;
+        let Self { reader, protocol, buffer, pool, .. } = self;
         let capacity = protocol.read_capacity();
         let buffer = match buffer {
             Some(buffer) => {
@@ -71,12 +73,23 @@ impl Intake {
             (Ok(0), _) => Poll::Ready(Err(self.protocol.handle_eof())),
             (Ok(count), Some(buffer)) => {
                 buffer.commit(count);
+                self.read = count;
                 Poll::Ready(Ok(()))
             }
             (Err(error), _) if error.kind() == io::ErrorKind::Interrupted => Poll::Ready(Ok(())),
             (Err(error), _) => Poll::Ready(Err(CloseReason::Io(error.kind()))),
             (Ok(_), None) => unreachable!("it was read into a buffer"),
         }
+    }
+
+    /// Bytes that were read and not counted yet.
+    pub(crate) fn take_read(&mut self) -> usize {
+        std::mem::take(&mut self.read)
+    }
+
+    /// The handshake is over: what is left of its last read belongs to the session.
+    pub(crate) fn begin_session(&mut self) {
+        self.read = self.buffer.as_ref().map_or(0, RecvBuffer::len);
     }
 
     /// What the bytes read so far give next.

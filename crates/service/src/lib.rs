@@ -93,6 +93,7 @@ pub mod schema;
 mod seats;
 mod service;
 mod shards;
+mod snapshot;
 mod spare;
 mod state;
 mod stream_handler;
@@ -124,4 +125,8 @@ pub use peers::Peers;
 #[doc(hidden)]
 pub use provider::ProviderOffer;
 pub use service::Service;
+pub use snapshot::{
+    EndedSession, Handled, LimitsSnapshot, ListenerSnapshot, PoolSnapshot, ServiceSnapshot,
+    Snapshot, TypeSnapshot,
+};
 pub use topics::TopicOffer;

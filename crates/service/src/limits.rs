@@ -130,6 +130,10 @@ pub const EARLY_FLUSH_ANSWERS: usize = 8 * 1024;
 /// inside is still on it: a change is followed within three looks, less than a second.
 pub const PEERS_LOOK: Duration = Duration::from_millis(250);
 
+/// Sessions that have ended and that a snapshot still tells of: what somebody who asks "why did they
+/// go" reads on one page.
+pub const ENDS_KEPT_MAX: usize = 16;
+
 /// How often the pools are asked to give back what they have not needed for a while.
 pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
 

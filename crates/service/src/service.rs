@@ -38,6 +38,7 @@ use crate::peers::Peers;
 use crate::required::Required;
 use crate::revocation::Guests;
 use crate::shards::Shards;
+use crate::snapshot::Record;
 use crate::stream_handler::{HandleRaw, HandleStream, StreamHandler};
 use crate::tasks::Tasks;
 use crate::transport::{Transport, TransportRegistry};
@@ -76,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) clients: Clients,
     /// What sessions that have ended had not done.
     left_behind: Mutex<LeftBehind>,
+    pub(crate) record: Record,
     stopped: AtomicBool,
     /// The first mistake among the handlers; said when the service is started.
     mistake: Mutex<Option<Mistake>>,
@@ -145,6 +147,7 @@ impl Service {
             drivers: Arc::default(),
             clients: Clients::default(),
             left_behind: Mutex::default(),
+            record: Record::new(),
             stopped: AtomicBool::new(false),
             mistake: Mutex::default(),
         };

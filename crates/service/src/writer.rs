@@ -25,6 +25,9 @@ struct Half {
     wire: SendBuffer,
     /// Where in it the last message ends; what follows is control.
     said_to: usize,
+    /// Bytes sealed since the session opened, and writes made.
+    sealed: u64,
+    writes: u64,
     failed: Option<CloseReason>,
 }
 
@@ -49,7 +52,8 @@ impl WireWriter {
         sealing: Box<dyn Sealing>,
         wire: SendBuffer,
     ) -> Self {
-        let half = Booth::new(Half { sealing, wire, said_to: 0, failed: None });
+        let half = Half { sealing, wire, said_to: 0, sealed: 0, writes: 0, failed: None };
+        let half = Booth::new(half);
         Self { socket, source, half }
     }
 
@@ -79,8 +83,7 @@ impl WireWriter {
 
     /// Changes the sending key, because of its age. `false` if somebody else is writing just now.
     pub(crate) fn renew_key(&self) -> Result<bool, CloseReason> {
-        let renew = |Half { sealing, wire, .. }: &mut Half| sealing.renew_key(wire);
-        self.half.step_in(renew).map_or(Ok(false), |stay| stay.result.map(|()| true))
+        self.half.step_in(Half::renew_key).map_or(Ok(false), |stay| stay.result.map(|()| true))
     }
 
     /// Seals what is left, however much is waiting already: nothing comes after it. `None` if somebody
@@ -147,6 +150,8 @@ impl Half {
             if *budget == 0 {
                 return Ok(Written::More);
             }
+            self.writes += 1;
+            source.count_written(self.sealed, self.writes);
             let before = self.wire.len();
             if !write_once(socket, &mut self.wire)? {
                 return Ok(Written::Blocked);
@@ -160,12 +165,20 @@ impl Half {
     fn fill(&mut self, source: &SessionWriter, wire_max: usize) -> Result<(), CloseReason> {
         while self.wire.len() < wire_max {
             let Some(block) = source.take_block()? else { break };
-            let is_message = block.weight() > 0;
+            let (is_message, before) = (block.weight() > 0, self.wire.len());
             self.sealing.seal(block, &mut self.wire)?;
+            self.sealed += (self.wire.len() - before) as u64;
             if is_message {
                 self.said_to = self.wire.len();
             }
         }
+        Ok(())
+    }
+
+    fn renew_key(&mut self) -> Result<(), CloseReason> {
+        let before = self.wire.len();
+        self.sealing.renew_key(&mut self.wire)?;
+        self.sealed += (self.wire.len() - before) as u64;
         Ok(())
     }
 }

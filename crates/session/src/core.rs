@@ -9,7 +9,7 @@ mod topics;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use moorline_buffers::{Block, SendBuffer};
 use moorline_protocol::{
@@ -20,6 +20,7 @@ use moorline_protocol::{
 pub use self::ending::{EndPhase, Unfinished};
 use self::topics::Subscriber;
 use crate::calm::Calm;
+use crate::counters::Counters;
 use crate::credit::ReceiveCredit;
 use crate::errors::our_fault;
 use crate::heartbeat::Heartbeat;
@@ -27,6 +28,7 @@ use crate::incoming::{Answer, Deferred, Incoming, Responder, Ticket};
 use crate::limits::{PROBE_EVERY, WINDOW_GROWN_MAX};
 use crate::outbox::{Finished, Outbox, Signals};
 use crate::session_ref::{Flusher, SessionRef, Shared};
+use crate::snapshot::Look;
 use crate::stream::IncomingStream;
 use crate::topic::{PostDropped, SessionReady};
 
@@ -61,6 +63,11 @@ pub struct Core {
     /// The highest number of a subscription of the peer's.
     highest_alias: u64,
     counters: Counters,
+    opened_at: Option<Instant>,
+    /// Youngest round trip.
+    rtt: Option<Duration>,
+    /// What the peer was last to blame for, where the session goes on.
+    last_fault: Option<ErrorCode>,
     /// The first turn has begun, and everybody has been told.
     ready: bool,
     ended: bool,
@@ -72,32 +79,6 @@ struct Seen {
     answers_queued: usize,
     answers_unread: u64,
     farewell_said: bool,
-}
-
-/// What came of received frames, since the session opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Posts received.
-    pub posts: u64,
-    /// Requests received.
-    pub requests: u64,
-    /// Good answers received.
-    pub responses: u64,
-    /// Bad answers received.
-    pub errors: u64,
-    /// Posts that reached no handler.
-    pub posts_dropped: u64,
-    /// Requests answered by the framework with an error.
-    pub requests_refused: u64,
-    /// Streams the peer opened.
-    pub streams: u64,
-    /// Streams refused by the framework.
-    pub streams_refused: u64,
-    /// Cancels received.
-    pub cancels: u64,
-    /// Answers that came when their callers had given up. [`Core::counters`] fills it in.
-    pub late_answers: u64,
 }
 
 /// What the driver is to do with a frame.
@@ -176,6 +157,11 @@ impl SessionWriter {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// So many bytes have been sealed, and so many writes made, since the session opened.
+    pub fn count_written(&self, bytes: u64, writes: u64) {
+        self.shared.wire.set(bytes, writes);
+    }
+
     /// Something was left behind that only the driver can go on with. It finds out even if it is
     /// awake and just about to sleep.
     pub fn rouse_driver(&self) {
@@ -226,6 +212,9 @@ impl Core {
             peer_obeyed: false,
             highest_alias: 0,
             counters: Counters::default(),
+            opened_at: None,
+            rtt: None,
+            last_fault: None,
             ready: false,
             ended: false,
         }
@@ -248,11 +237,22 @@ impl Core {
         let _ = self.session.shared.flusher.set(flusher);
     }
 
-    /// What has come so far.
+    /// What has come and gone so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let late_answers = self.session.shared.lock().requests.late_answers;
-        Counters { late_answers, ..self.counters }
+        let mut counters = self.counters;
+        let outbox = self.session.shared.lock();
+        counters.sent.add(&outbox.sent);
+        counters.late_answers = outbox.requests.late_answers;
+        drop(outbox);
+        self.session.shared.wire.add_to(&mut counters);
+        counters
+    }
+
+    /// So many bytes have been read, in one read: for [`Counters::bytes`].
+    pub const fn count_read(&mut self, bytes: usize) {
+        self.counters.bytes += bytes as u64;
+        self.counters.reads += 1;
     }
 
     // ---- a turn ----------------------------------------------------------------------------
@@ -268,6 +268,7 @@ impl Core {
         self.calm.pass_time(now);
         self.heartbeat.begin(now);
         let read_at = self.turn_at.replace(now);
+        self.opened_at.get_or_insert(now);
         let mut outbox = self.session.shared.lock();
         outbox.driver_is_awake();
         outbox.requests.stamp(now);
@@ -387,6 +388,7 @@ impl Core {
     /// It was one too many that the peer is to blame for.
     pub fn drop_post(&mut self, kind: Option<Kind>, code: ErrorCode) -> Result<(), CloseReason> {
         self.counters.posts_dropped += 1;
+        self.last_fault = Some(code);
         let message = match kind {
             Some(Kind::Known(index)) => self.session.shared.registry.name_of(index),
             _ => None,
@@ -412,6 +414,7 @@ impl Core {
         if std::mem::take(&mut self.heard) {
             outbox.heard();
         }
+        outbox.look = self.look();
         self.seen.look_at(&outbox);
         let well = outbox.streams_ended_well();
         // Only while credit is being told can a window be what holds the peer back.
@@ -426,6 +429,18 @@ impl Core {
         self.wakers.drain(..).chain(waiters).for_each(Waker::wake);
     }
 
+    /// What is shown of this half to who takes a snapshot.
+    fn look(&self) -> Look {
+        Look {
+            counters: self.counters,
+            opened_at: self.opened_at,
+            receive_credit: self.credit.left(),
+            running: self.incoming.running(),
+            rtt: self.rtt,
+            last_fault: self.last_fault,
+        }
+    }
+
     /// Whether a round trip is to be measured: one at a time, and not all the time.
     fn may_probe(&self) -> bool {
         let recently = |(then, now): (Instant, Instant)| now.duration_since(then) < PROBE_EVERY;
@@ -435,6 +450,7 @@ impl Core {
     /// Our ping has come back: windows that a round trip fills grow.
     fn end_sample(&mut self, nonce: u64) {
         if self.probe.take_if(|probe| *probe <= nonce).is_some() {
+            self.rtt = self.turn_at.zip(self.probed_at).map(|(now, then)| now - then);
             self.credit.end_sample(WINDOW_GROWN_MAX);
             self.session.shared.lock().end_sample();
         }

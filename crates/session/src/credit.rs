@@ -123,6 +123,11 @@ impl ReceiveCredit {
         self.long_unread = 0;
     }
 
+    /// What the peer may still send; `None` where nobody counts.
+    pub(crate) const fn left(&self) -> Option<u64> {
+        if self.window == u64::MAX { None } else { Some(self.told - self.received) }
+    }
+
     pub(crate) const fn window(&self) -> u64 {
         self.window
     }

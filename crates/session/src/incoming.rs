@@ -203,6 +203,9 @@ impl Responder {
             (chain, count)
         });
         let queued = shared.append(|outbox| {
+            if outbox.speaks() {
+                outbox.sent.answer(&frame);
+            }
             match &mut encoded {
                 Some((chain, count)) => {
                     outbox.link_answer(Finished { id: self.id, well }, way, (chain, *count));

@@ -8,6 +8,7 @@ mod driver;
 mod gate;
 mod inbox;
 mod lanes;
+mod look;
 #[cfg(loom)]
 #[cfg(test)]
 mod model;
@@ -44,10 +45,12 @@ use self::subscriptions::Subscriptions;
 pub(crate) use self::subscriptions::{Arrived, NewSubscription};
 use self::waiters::Waiters;
 pub(crate) use self::waiters::{Need, Place};
+use crate::counters::Sent;
 use crate::credit::SendCredit;
 use crate::errors::{SendError, our_fault};
 use crate::limits::{HELD_MESSAGES, UNREAD_MESSAGES};
 use crate::requests::Requests;
+use crate::snapshot::Look;
 
 /// Control goes before all; then come the lanes, and in them posts, requests and streams as far as
 /// credit goes. Within a flow nothing overtakes.
@@ -105,6 +108,9 @@ pub(crate) struct Outbox {
     end_moved: bool,
     /// A block was taken since there was none left.
     taken: bool,
+    /// What was accepted here; the driver counts its own answers.
+    pub(crate) sent: Sent,
+    pub(crate) look: Look,
 }
 
 /// What one side brings to a session.
@@ -218,6 +224,8 @@ impl Outbox {
             roused: false,
             end_moved: false,
             taken: false,
+            sent: Sent::default(),
+            look: Look::default(),
         }
     }
 
@@ -312,7 +320,9 @@ impl Outbox {
         if let Some(id) = request {
             let ends_at = self.lanes.position(lane, Flow::Requests);
             self.requests.appended(id, starts_at, ends_at);
+            self.sent.requests += 1;
         } else {
+            self.sent.posts += 1;
             self.post_appended(lane);
         }
     }

@@ -16,6 +16,7 @@ use moorline_protocol::{
 
 use crate::call::Call;
 use crate::close::{CloseSubscription, SessionEnd};
+use crate::counters::Wire;
 use crate::errors::{SendError, our_fault};
 use crate::hub::Hub;
 use crate::id::SessionId;
@@ -55,11 +56,13 @@ pub(crate) struct Shared {
     pub(crate) flusher: OnceLock<Weak<dyn Flusher>>,
     /// Somebody waits until the kernel has what was queued. Written under the outbox's lock.
     pub(crate) flush_awaited: AtomicBool,
+    pub(crate) wire: Wire,
     outbox: Mutex<Outbox>,
 }
 
 /// Who opened the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// The peer.
     Accepted,
@@ -149,6 +152,7 @@ impl SessionRef {
             hub,
             flusher: OnceLock::new(),
             flush_awaited: AtomicBool::new(false),
+            wire: Wire::default(),
             outbox: Mutex::new(outbox),
         };
         Self { shared: Arc::new(shared) }

@@ -166,6 +166,12 @@ impl SessionTable {
         Some(before)
     }
 
+    /// How many there can be.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.sessions_max
+    }
+
     /// How many sessions are open.
     #[must_use]
     pub fn len(&self) -> usize {

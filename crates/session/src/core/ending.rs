@@ -124,7 +124,10 @@ impl Core {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.session.shared.lock().close(reason, &mut self.wakers);
+        let mut outbox = self.session.shared.lock();
+        outbox.look = self.look();
+        outbox.close(reason, &mut self.wakers);
+        drop(outbox);
         self.wakers.drain(..).for_each(Waker::wake);
         self.leave_topics();
         self.answers.clear();

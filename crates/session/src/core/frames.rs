@@ -139,11 +139,13 @@ impl Core {
             let encoded = encode_answer(&*shared.encoder, &frame, lane, &mut self.answers);
             self.answers_made += encoded.map_err(our_fault)?;
             shared.encoder.finished(id);
+            self.counters.sent.answer(&frame);
             return Ok(());
         }
         let mut chain = shared.chain();
         let count = encode_answer(&*shared.encoder, &frame, lane, &mut chain).map_err(our_fault)?;
         shared.encoder.finished(id);
+        self.counters.sent.answer(&frame);
         let mut outbox = shared.lock();
         outbox.link_answers((lane, is_long), &mut chain, count);
         self.seen.look_at(&outbox);
@@ -187,9 +189,15 @@ impl Core {
     /// The protocol could not take a message, though the session goes on.
     //= docs/PROTOCOL.md#9
     pub(super) fn refused(&mut self, refused: Refused) -> Result<Delivery<'static>, CloseReason> {
+        self.counters.refused_bytes += refused.size;
+        self.last_fault = Some(refused.code);
         match refused.what {
-            RefusedKind::Post => self.drop_post(None, refused.code)?,
+            RefusedKind::Post => {
+                self.counters.posts += 1;
+                self.drop_post(None, refused.code)?;
+            }
             RefusedKind::Request { id } => {
+                self.counters.requests += 1;
                 self.check_vacant(id)?;
                 self.check_unread()?;
                 self.counters.requests_refused += 1;
@@ -202,6 +210,7 @@ impl Core {
                 self.calm.strain()?;
             }
             RefusedKind::Response { id } => {
+                self.counters.responses += 1;
                 let mut outbox = self.session.shared.lock();
                 let left = outbox.requests_left();
                 let waker = outbox.requests.refuse(id, left, &refused)?;
@@ -232,7 +241,10 @@ impl Core {
                 self.incoming.cancel(id);
             }
             Frame::Credit { stream: 0, total } => shared.lock().raise_credit(total)?,
-            Frame::Ping { nonce } => shared.lock().set_pong(nonce),
+            Frame::Ping { nonce } => {
+                self.counters.heartbeats += 1;
+                shared.lock().set_pong(nonce);
+            }
             Frame::Pong { nonce } => {
                 if !shared.lock().pong_received(nonce, &mut self.wakers) {
                     return Err(Violation::protocol(8, "a pong to a ping never sent").into());
@@ -241,7 +253,7 @@ impl Core {
                 self.end_sample(nonce);
             }
             // That somebody is there was noted already.
-            Frame::Heartbeat { .. } => {}
+            Frame::Heartbeat { .. } => self.counters.heartbeats += 1,
             // An answer to what was never asked means nothing.
             Frame::GoAway { obeyed: true, .. } => self.peer_obeyed = self.draining,
             Frame::GoAway { obeyed: false, .. } => {

@@ -62,6 +62,7 @@ impl Core {
         match frame {
             Frame::Data { stream, body, acknowledge } => {
                 let cost = if let Cost::Stream(_, cost) = cost { cost } else { 0 };
+                self.counters.stream_messages += 1;
                 outbox.stream_data(stream, body, acknowledge, cost)?;
             }
             Frame::Piece { missing } => {
@@ -74,7 +75,10 @@ impl Core {
                     outbox.stream_part(stream, cost, 0)?;
                 }
             }
-            Frame::End { stream, trailer } => outbox.stream_ended(stream, trailer.bytes())?,
+            Frame::End { stream, trailer } => {
+                self.counters.stream_ends += 1;
+                outbox.stream_ended(stream, trailer.bytes())?;
+            }
             Frame::Reset { stream, code, message } => {
                 self.calm.strain()?;
                 outbox.stream_reset(stream, code, moorline_protocol::printable(&message))?;

@@ -88,6 +88,7 @@ impl Core {
         let shared = &self.session.shared;
         let waker = match frame {
             Frame::Publish { alias, kind, body, retained } => {
+                self.counters.publications += 1;
                 shared.lock().published(alias, (kind, body, retained))?
             }
             Frame::Lagged { alias, count } => shared.lock().lagged(alias, count)?,

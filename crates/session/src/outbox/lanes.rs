@@ -319,6 +319,13 @@ impl Lanes {
         self.all().map(|lane| lane.posts.chain.len() + lane.requests.chain.len()).sum()
     }
 
+    /// Bytes that wait in a lane, but for streams.
+    pub(crate) fn lane_len(&self, lane: Lane) -> usize {
+        let all =
+            |lane: &LaneQueue| [&lane.posts, &lane.requests, &lane.answers].map(|q| q.chain.len());
+        self.lane(lane).map_or(0, |lane| all(lane).into_iter().sum())
+    }
+
     /// Bytes that wait where the posts of a lane do.
     pub(crate) fn posts_len(&self, lane: Lane) -> usize {
         let posts = |queues: &LaneQueue| match shared(lane, Flow::Posts) {

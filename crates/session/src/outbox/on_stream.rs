@@ -67,6 +67,7 @@ impl Outbox {
         self.lanes.appended(OPENS, Flow::Requests, start, false);
         let opens_at = self.lanes.position(OPENS, Flow::Requests);
         self.streams.opened_by_us(stream, lane, opens_at);
+        self.sent.streams += 1;
         Ok(stream)
     }
 
@@ -98,6 +99,7 @@ impl Outbox {
     fn count_data(&mut self, lane: Lane, start: u64, out: &Outgoing<'_>) -> (u64, usize) {
         let Outgoing { stream, is_long, acknowledge, .. } = *out;
         let (count, ready) = self.streams.appended(stream, start, is_long, acknowledge);
+        self.sent.stream_messages += 1;
         if ready {
             self.lanes.stream_ready(lane, stream);
         }
@@ -118,6 +120,7 @@ impl Outbox {
         let lane = self.streams.lane_to_finish(stream)?;
         let frame = Frame::End { stream, trailer: Body::Borrowed(trailer) };
         self.encoder.encode(&frame, lane, self.streams.chain(stream))?;
+        self.sent.stream_ends += 1;
         if self.streams.finished_by_us(stream) {
             self.lanes.stream_ready(lane, stream);
         }

@@ -156,8 +156,9 @@ impl Outbox {
                 let appended = self
                     .tell(publication.index)
                     .and_then(|()| self.append_published(&frame, lane, is_long));
-                if appended.is_err() {
-                    published.lost(alias);
+                match appended {
+                    Ok(()) => self.sent.publications += 1,
+                    Err(_) => published.lost(alias),
                 }
                 appended
             }

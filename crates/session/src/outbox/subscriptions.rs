@@ -145,6 +145,12 @@ impl Outbox {
         self.subscriptions.as_deref().is_some_and(waits)
     }
 
+    /// Topics this side is subscribed to.
+    pub(crate) fn subscribed_here(&self) -> usize {
+        let open = |all: &Subscriptions| all.entries.values().filter(|e| e.over.is_none()).count();
+        self.subscriptions.as_deref().map_or(0, open)
+    }
+
     /// How many messages have been left out, here or by the peer.
     pub(crate) fn left_out(&self, alias: u64) -> u64 {
         let entry = self.subscriptions.as_ref().and_then(|all| all.entries.get(&alias));
