@@ -56,6 +56,7 @@ impl Exit {
             | Error::Address(_)
             | Error::UnknownScheme { .. }
             | Error::Setup(_)
+            | Error::Config(_)
             | Error::NotAuthenticated(_) => Self::usage(error.to_string()),
             Error::Connect { .. }
             | Error::Handshake { .. }

@@ -9,6 +9,7 @@
 
 mod bytes;
 mod call;
+mod config;
 mod demo;
 mod exit;
 mod first_contact;
@@ -51,6 +52,9 @@ enum Command {
     /// Print what messages look like, and say whether a change of them breaks peers.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
+    /// Show what a service is set to and by whom, and check files of knobs.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     Demo(demo::DemoArgs),
     Serve(serve::ServeArgs),
     Call(call::CallArgs),
@@ -84,6 +88,10 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Schema(command) => {
             log.start("warn")?;
             schema::run(&command)
+        }
+        Command::Config(command) => {
+            log.start("warn")?;
+            config::run(&command)
         }
         Command::Demo(args) => {
             log.start("error")?;

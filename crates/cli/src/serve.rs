@@ -7,6 +7,7 @@ use std::pin::pin;
 use clap::{ArgGroup, Args};
 use moorline::{Identity, Peers, Service, Suite, Suites};
 
+use crate::config::ConfigArgs;
 use crate::exit::Exit;
 use crate::{handlers, messages, output};
 
@@ -41,6 +42,8 @@ pub(crate) struct ServeArgs {
     /// msgpack (encrypted, both sides verified) or msgpack-plain (clear text: for tests alone).
     #[arg(long, value_name = "NAME", default_value = "msgpack")]
     protocol: String,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
@@ -66,7 +69,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
 }
 
 fn build(args: &ServeArgs) -> Result<Service, Exit> {
-    let mut builder = Service::builder().agent(concat!("moor/", env!("CARGO_PKG_VERSION")));
+    let mut builder = Service::builder()
+        .agent(concat!("moor/", env!("CARGO_PKG_VERSION")))
+        .config(args.config.read()?);
     match &args.identity {
         Some(file) => {
             let identity = Identity::load(file).map_err(|error| Exit::usage(error.to_string()))?;

@@ -49,6 +49,8 @@
 //!   [`ServiceBuilder::provider`] says otherwise. It needs a C compiler and nothing else. Without it
 //!   (`default-features = false`) everything is pure Rust; on the wire there is no difference.
 //! * `dns`: names resolved by DNS servers of your own choice, by `transport::dns`.
+//! * `config`: knobs of a service from files, the environment and the command line, in the module of
+//!   that name.
 //! * `gofast`: the protocols `gofast` and `gofast-2016` are there beside `msgpack`, with their settings
 //!   and statistics in the module of that name.
 //!
@@ -87,6 +89,14 @@ pub use moorline_session::{
 pub mod schema {
     pub use moorline_protocol::schema::{Change, ParseError, Schema, Verdict};
     pub use moorline_service::schema::{assert_compatible, assert_schema_compatible};
+}
+
+/// The knobs of a service as values: what is set, by whom, and what is in force. With the feature `config`
+/// they are read from files, the environment and the command line.
+pub mod config {
+    #[cfg(feature = "config")]
+    pub use moorline_config::{LayerError, Layers};
+    pub use moorline_service::config::{Config, ConfigError, Explained, Kind, Knob, Source, Value};
 }
 
 /// What [`Service::snapshot`] and [`SessionRef::snapshot`] tell: the state of a service and of its

@@ -1,5 +1,7 @@
 //! What a service is made of.
 
+mod knobs;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use moorline_protocol::{
 };
 use moorline_session::{Flush, Hub};
 
+pub(crate) use self::knobs::KNOBS;
+use crate::config::{Config, Explained, check_together};
 use crate::error::Result;
 use crate::keys::Identity;
 use crate::known_peers::KnownPeers;
@@ -43,6 +47,7 @@ pub struct ServiceBuilder {
     patience: Patience,
     shards: usize,
     busy_poll: Option<Duration>,
+    config: Config,
 }
 
 impl Default for ServiceBuilder {
@@ -66,6 +71,7 @@ impl Default for ServiceBuilder {
             patience: Patience::default(),
             shards: 0,
             busy_poll: None,
+            config: Config::default(),
         }
     }
 }
@@ -257,12 +263,39 @@ impl ServiceBuilder {
         self
     }
 
+    /// Values from outside the program: a file, the environment, the command line. They count for more
+    /// than what is said here, whether before or after this call.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Each knob with the value that is in force, its default, and who set it.
+    #[must_use = "it only tells"]
+    pub fn explain(&self) -> Vec<Explained> {
+        self.config.explain(self)
+    }
+
+    /// Whether the values that are in force can be, each and together.
+    ///
+    /// # Errors
+    /// Which cannot, and who set it.
+    pub fn check(&self) -> Result<()> {
+        let mut probe = Self::default();
+        let explained = self.explain();
+        check_together(&explained)?;
+        Config::write_all(&explained, &mut probe);
+        Ok(probe.settings.check()?)
+    }
+
     /// Makes the service. It does nothing until told to accept or to connect.
     ///
     /// # Errors
-    /// A setting out of bounds, two message types that cannot be told apart, two protocols of one
+    /// A setting out of bounds or two that contradict each other, two message types that cannot be told apart, two protocols of one
     /// name, two offers of a provider and none chosen, or no randomness.
-    pub fn build(self) -> Result<Service> {
+    pub fn build(mut self) -> Result<Service> {
+        self.check()?;
+        std::mem::take(&mut self.config).apply(&mut self);
         self.settings.check()?;
         at_least_one("sessions_max", Some(self.sessions_max), usize::MAX)?;
         let registry = self.registry.map_or_else(MessageRegistry::process, Ok)?;

@@ -9,6 +9,7 @@ use moorline_protocol::{CloseReason, RegistryError, SettingOutOfBounds, SetupErr
 use moorline_session::{CallError, SendError};
 
 use crate::address::AddressError;
+use crate::config::ConfigError;
 use crate::drain::DrainReport;
 use crate::owner::OwnerError;
 
@@ -35,6 +36,9 @@ pub enum Error {
     /// A limit was set to what it cannot be.
     #[error(transparent)]
     Setting(#[from] SettingOutOfBounds),
+    /// What was set from outside the program cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Two handlers for one message.
     #[error("two handlers for \"{0}\": a message has one, register it once")]
     DuplicateHandler(&'static str),

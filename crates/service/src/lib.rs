@@ -64,6 +64,7 @@ mod address;
 mod builder;
 mod byte_stream;
 mod client;
+pub mod config;
 mod connection;
 mod connector;
 mod context;

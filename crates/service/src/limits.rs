@@ -130,6 +130,13 @@ pub const EARLY_FLUSH_ANSWERS: usize = 8 * 1024;
 /// inside is still on it: a change is followed within three looks, less than a second.
 pub const PEERS_LOOK: Duration = Duration::from_millis(250);
 
+/// Longest time that a configuration may set: what is longer is meant as `never`, and written so.
+pub const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Longest time that a configuration may let a session look at its socket without pause: a core that is
+/// spent for longer than a second is not waiting for an answer any more.
+pub const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
+
 /// Sessions that have ended and that a snapshot still tells of: what somebody who asks "why did they
 /// go" reads on one page.
 pub const ENDS_KEPT_MAX: usize = 16;

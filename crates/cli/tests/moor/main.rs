@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as tests do")]
 
 mod by_hand;
+mod config;
 mod demo;
 #[cfg(target_os = "linux")]
 mod descriptors;

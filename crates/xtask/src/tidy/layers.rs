@@ -42,6 +42,8 @@ pub(super) const LAYERS: &[Layer] = &[
         sees: &["moorline-buffers", "moorline-noise", "moorline-protocol", "moorline-session"],
         below_service: false,
     },
+    // Beside the service: files, of which a service knows nothing.
+    Layer { of: "moorline-config", sees: &["moorline-service"], below_service: false },
     Layer {
         of: "moorline",
         sees: &[
@@ -52,6 +54,7 @@ pub(super) const LAYERS: &[Layer] = &[
             "moorline-gofast",
             "moorline-session",
             "moorline-service",
+            "moorline-config",
         ],
         below_service: false,
     },
