@@ -95,9 +95,6 @@ pub const WIRE_HIGH_WATER: usize = 256 * 1024;
 /// its own work: others could give it more for ever.
 pub const WRITE_STAY_BYTES: usize = 1024 * 1024;
 
-/// Longest time that is told from for ever.
-pub const TIME_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
 /// Slices handed to the kernel in one write.
 pub const SLICES_MAX: usize = 64;
 
@@ -130,7 +127,8 @@ pub const EARLY_FLUSH_ANSWERS: usize = 8 * 1024;
 /// inside is still on it: a change is followed within three looks, less than a second.
 pub const PEERS_LOOK: Duration = Duration::from_millis(250);
 
-/// Longest time that a configuration may set: what is longer is meant as `never`, and written so.
+/// Longest time that a configuration may set: what is longer is meant as `never`, and written so. From a
+/// builder a longer one counts as this.
 pub const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Longest time that a configuration may let a session look at its socket without pause: a core that is
