@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// As [`send`](Self::send), but waits for a connection, and for room, instead of failing for want
-    /// of them.
+    /// of them. Where posts are dropped while there is none ([`WhileDown::Drop`]), this one is as well.
     ///
     /// # Errors
     /// As `send`, without `Full`, `Down`, `DownFull` and `Draining`.
@@ -173,7 +173,7 @@ impl Client {
             match self.send(message) {
                 Err(SendError::Full { .. }) => {
                     if let Some(session) = self.session() {
-                        session.room().await;
+                        session.room_for_post().await;
                     }
                 }
                 Err(SendError::Down { .. } | SendError::DownFull { .. } | SendError::Draining) => {

@@ -272,6 +272,14 @@ impl SessionRef {
         Room::new(&self.shared, Need::BytesAndSlot).await;
     }
 
+    /// Waits until at most half of the outbox is taken, or until the session is no longer open.
+    ///
+    /// # Cancel safety
+    /// It only waits.
+    pub async fn room_for_post(&self) {
+        Room::new(&self.shared, Need::Bytes).await;
+    }
+
     /// Waits until the peer has dispatched everything that was sent, said on streams and published to it
     /// before.
     ///

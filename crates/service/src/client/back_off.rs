@@ -73,6 +73,9 @@ impl fmt::Debug for BackOff {
     }
 }
 
+/// No wait is shorter, whatever was set.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
 /// `min <= last <= max`, always.
 #[derive(Debug)]
 struct Jitter {
@@ -82,7 +85,9 @@ struct Jitter {
 }
 
 impl Jitter {
+    /// Twice nothing is nothing: without a floor it would dial without pause for ever.
     fn new(min: Duration, max: Duration) -> Self {
+        let min = min.max(WAIT_MIN);
         Self { min, max: max.max(min), last: min }
     }
 

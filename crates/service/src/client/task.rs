@@ -70,6 +70,8 @@ impl Runner {
                 },
                 Wish::Nothing => self.shared.work.notified().await,
                 Wish::Finish(reason) => {
+                    // It may have come to that since they were told.
+                    self.shared.tell();
                     end.reason = Some(reason);
                     return;
                 }

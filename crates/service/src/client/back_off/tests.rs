@@ -38,7 +38,7 @@ fn the_ends_of_the_draw_are_the_ends_of_what_may_be_waited() {
     let mut odd = BackOff::between(high, low);
     assert_eq!(odd.wait(1, &CloseReason::Truncated, u64::MAX), Some(high));
     let mut none = BackOff::between(Duration::ZERO, Duration::ZERO);
-    assert_eq!(none.wait(9, &CloseReason::Truncated, u64::MAX), Some(Duration::ZERO));
+    assert_eq!(none.wait(9, &CloseReason::Truncated, u64::MAX), Some(Duration::from_millis(1)));
     let mut endless = BackOff::between(Duration::MAX, Duration::MAX);
     assert_eq!(endless.wait(9, &CloseReason::Truncated, 7), Some(Duration::MAX));
 }
