@@ -233,10 +233,11 @@ async fn admit(
     let mut fresh = Fresh::new(&inner, connection, protocol, name, Direction::Accepted, handled);
     match fresh.open(&inner).await {
         Ok(opened) => {
-            drop(pass);
             if let Err(full) = seat(fresh, &inner, *opened, place, rules).await {
                 refusals.say(&inner, name, &peer, full.cause(), &full.to_string());
             }
+            // Held until who is turned away has gone, so that only so many can linger.
+            drop(pass);
         }
         Err(reason) => {
             refusals.say(&inner, name, &peer, cause(&reason), &reason.to_string());

@@ -33,6 +33,13 @@ pub const CUT_WAIT: Duration = Duration::from_millis(500);
 /// How long dialing may take, before the handshake begins.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
+/// Listening sockets among which the one is looked for that has a port: one for each port there is.
+pub const OCCUPANT_SOCKETS_MAX: usize = 65_536;
+
+/// Links to open files among which its process is looked for: those of a busy machine, in a fraction of
+/// a second and on a thread that may block.
+pub const OCCUPANT_LINKS_MAX: usize = 200_000;
+
 /// Largest buffer of a socket that may be asked for; the system has limits of its own far below.
 pub const SOCKET_BUFFER_BYTES_MAX: usize = 1 << 30;
 

@@ -54,9 +54,9 @@ impl Listen {
         self
     }
 
-    /// Handshakes at this listener at once; who comes in addition is closed without a word. A listener
-    /// for few, beside one for everybody, keeps some of the 512 of a service free by limiting the
-    /// other. Default and largest value: 512.
+    /// Handshakes at this listener at once; who comes in addition is closed without a word. Where the
+    /// listener that is open to everybody has such a limit, some of the 512 of the service are always
+    /// free for another one. Default and largest value: 512.
     pub fn handshakes_max(mut self, handshakes: usize) -> Self {
         self.handshakes_max = Some(handshakes);
         self

@@ -188,6 +188,27 @@ async fn each_listener_has_its_own_number_of_handshakes() {
 }
 
 #[tokio::test]
+#[cfg(unix)]
+async fn a_refusal_of_the_transport_is_told_like_any_other() {
+    for shards in [0, 1] {
+        let mut uds = moorline_service::transport::uds::Uds::default();
+        uds.peers_of = Some(Vec::new());
+        let server = builder().peers(Peers::anyone()).shards(shards);
+        let server = server.transport(std::sync::Arc::new(uds)).build().unwrap();
+        let refused = Refused::of(&server);
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("uds://{}/socket", folder.path().display());
+        let at = server.accept(&url, "msgpack").await.unwrap();
+        assert!(matches!(dial(&client(), &at).await, Err(Error::Handshake { .. })));
+        let event = refused.next().await;
+        assert_eq!(event.cause, "peers_of");
+        assert!(event.address.starts_with(&format!("{url} (")), "{}", event.address);
+        assert!(event.reason.ends_with("may not connect here (knob: `Uds::peers_of`)"));
+        within(server.shutdown()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_limit_of_nothing_is_a_mistake() {
     let said = builder().sessions_max(0).build().err().unwrap().to_string();
     assert!(said.starts_with("`sessions_max` is 0, it must be from 1 to "), "{said}");

@@ -6,11 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Links to open files that are looked at: those of a busy machine, in a fraction of a second.
-const LINKS_MAX: usize = 200_000;
-
-/// Listening sockets that are looked at.
-const SOCKETS_MAX: usize = 65_536;
+use crate::limits::{OCCUPANT_LINKS_MAX, OCCUPANT_SOCKETS_MAX};
 
 /// The socket that is in the way, as the system has it.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +34,7 @@ pub(super) fn who_listens_at(address: SocketAddr) -> Option<String> {
 /// The lines of the table that are listening sockets; they stand before all others.
 fn listening(table: impl BufRead, v4: bool) -> impl Iterator<Item = Socket> {
     const LISTEN: &str = "0A";
-    let rows = table.lines().skip(1).take(SOCKETS_MAX).map_while(Result::ok);
+    let rows = table.lines().skip(1).take(OCCUPANT_SOCKETS_MAX).map_while(Result::ok);
     rows.map_while(move |row| {
         let columns: Vec<_> = row.split_whitespace().collect();
         let [_, at, _, LISTEN, _, _, _, uid, _, inode, ..] = columns[..] else { return None };
@@ -81,7 +77,7 @@ fn holder(proc: &Path, inode: u64) -> Option<u32> {
         let held = fs::read_dir(proc.join(pid.to_string()).join("fd"));
         held.into_iter().flatten().flatten().map(move |link| (pid, link.path()))
     });
-    let mut links = links.take(LINKS_MAX);
+    let mut links = links.take(OCCUPANT_LINKS_MAX);
     links.find_map(|(pid, link)| {
         fs::read_link(link).ok().filter(|target| target.as_os_str() == &*wanted).map(|_| pid)
     })
