@@ -69,7 +69,7 @@ pub const DNS_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 
 /// How long who has the addresses of one family waits for those of the other: the number of RFC 8305,
 /// section 3.
-pub const DNS_FAMILY_DELAY: Duration = Duration::from_millis(50);
+pub const DNS_FAMILY_DELAY_DEFAULT: Duration = Duration::from_millis(50);
 
 /// How often all DNS servers are asked for a name: a packet may get lost.
 pub const DNS_ATTEMPTS_DEFAULT: usize = 2;

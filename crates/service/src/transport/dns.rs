@@ -26,8 +26,8 @@ use tokio::time::timeout;
 use super::Pending;
 use super::resolver::{Family, Resolver};
 use crate::limits::{
-    ADDRESSES_MAX, DNS_ATTEMPTS_DEFAULT, DNS_ATTEMPTS_MAX, DNS_FAMILY_DELAY, DNS_SERVERS_MAX,
-    DNS_TIMEOUT_DEFAULT,
+    ADDRESSES_MAX, DNS_ATTEMPTS_DEFAULT, DNS_ATTEMPTS_MAX, DNS_FAMILY_DELAY_DEFAULT,
+    DNS_SERVERS_MAX, DNS_TIMEOUT_DEFAULT,
 };
 
 /// A [`Resolver`] that asks these servers, over UDP and, for long answers, over TCP.
@@ -40,7 +40,7 @@ use crate::limits::{
 /// resolver of its own.
 pub struct Dns {
     servers: Vec<Server>,
-    timeout: Duration,
+    times: Times,
     attempts: usize,
     round_robin: bool,
     /// Whose turn it is.
@@ -52,10 +52,18 @@ pub struct Dns {
 #[derive(Debug, Clone)]
 pub struct DnsBuilder {
     servers: Vec<SocketAddr>,
-    timeout: Duration,
+    times: Times,
     attempts: usize,
     round_robin: bool,
     hosts_file: Option<Box<Path>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// For one answer of one server.
+    answer: Duration,
+    /// For the second family, once there are addresses of the first.
+    family: Duration,
 }
 
 #[derive(Clone)]
@@ -71,7 +79,7 @@ impl Dns {
     pub fn builder(servers: &[SocketAddr]) -> DnsBuilder {
         DnsBuilder {
             servers: servers.to_vec(),
-            timeout: DNS_TIMEOUT_DEFAULT,
+            times: Times { answer: DNS_TIMEOUT_DEFAULT, family: DNS_FAMILY_DELAY_DEFAULT },
             attempts: DNS_ATTEMPTS_DEFAULT,
             round_robin: false,
             hosts_file: Some(Path::new(HOSTS_FILE).into()),
@@ -87,7 +95,14 @@ const HOSTS_FILE: &str = "/etc/hosts";
 impl DnsBuilder {
     /// How long one server has for one answer. Default 2 s.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.timeout = time;
+        self.times.answer = time;
+        self
+    }
+
+    /// How long who has the addresses of one family waits for those of the other (RFC 8305, section 3),
+    /// within `timeout`. Default 50 ms.
+    pub fn family_delay(mut self, time: Duration) -> Self {
+        self.times.family = time;
         self
     }
 
@@ -126,14 +141,14 @@ impl DnsBuilder {
             let text = format!("`attempts` is {}, it must be", self.attempts);
             return invalid(format!("{text} from 1 to {DNS_ATTEMPTS_MAX}"));
         }
-        if self.timeout.is_zero() {
+        if self.times.answer.is_zero() {
             return invalid("`timeout` is zero: no server answers in no time".into());
         }
         let hosts = Arc::new(read_hosts(self.hosts_file.as_deref())?);
-        let server = |address: &SocketAddr| Server::new(*address, self.timeout, &hosts);
+        let server = |address: &SocketAddr| Server::new(*address, self.times.answer, &hosts);
         Ok(Dns {
             servers: self.servers.iter().map(server).collect::<io::Result<_>>()?,
-            timeout: self.timeout,
+            times: self.times,
             attempts: self.attempts,
             round_robin: self.round_robin,
             next: AtomicUsize::new(0),
@@ -188,18 +203,17 @@ impl Server {
         Ok(client)
     }
 
-    /// What this server says, or why that is nothing. Who has the addresses of one family waits for
-    /// those of the other, but not for long (RFC 8305, section 3).
-    async fn ask(&self, host: &str, family: Family, time: Duration) -> Answer {
-        let mut v6 = pin!(ask_for(&self.v6, host, time));
-        let mut v4 = pin!(ask_for(&self.v4, host, time));
+    /// What this server says, or why that is nothing.
+    async fn ask(&self, host: &str, family: Family, times: Times) -> Answer {
+        let mut v6 = pin!(ask_for(&self.v6, host, times.answer));
+        let mut v4 = pin!(ask_for(&self.v4, host, times.answer));
         if !family.takes(true) {
             return v6.await;
         }
         if !family.takes(false) {
             return v4.await;
         }
-        let more = |first: &Answer| if first.is_ok() { DNS_FAMILY_DELAY } else { time };
+        let more = |first: &Answer| if first.is_ok() { times.family } else { times.answer };
         tokio::select! {
             first = &mut v6 => {
                 let second = timeout(more(&first), v4).await.unwrap_or(Err(Silence::Late));
@@ -258,14 +272,14 @@ impl Resolver for Dns {
         let mut servers = self.servers.clone();
         let count = servers.len();
         servers.rotate_left(first % count);
-        let (attempts, time) = (self.attempts, self.timeout);
+        let (attempts, times) = (self.attempts, self.times);
         let host = host.to_owned();
         Box::pin(async move {
             let mut failures = Vec::new();
             for _ in 0..attempts {
                 failures.clear();
                 for server in &servers {
-                    match server.ask(&host, family, time).await {
+                    match server.ask(&host, family, times).await {
                         Ok(found) => {
                             return Ok(found.into_iter().map(|ip| (ip, port).into()).collect());
                         }
@@ -276,7 +290,7 @@ impl Resolver for Dns {
                     }
                 }
             }
-            Err(given_up(&host, &failures, attempts, time))
+            Err(given_up(&host, &failures, attempts, times.answer))
         })
     }
 }

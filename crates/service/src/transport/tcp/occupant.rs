@@ -137,7 +137,11 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         assert_eq!(who_listens_at(at).unwrap(), format!("this process listens at {at}"));
-        drop(listener);
+        // One that has a port and does not listen is nobody who could be found.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.bind(&address("127.0.0.1:0").into()).unwrap();
+        let at = socket.local_addr().unwrap().as_socket().unwrap();
         assert_eq!(who_listens_at(at), None);
     }
 }
