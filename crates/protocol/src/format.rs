@@ -72,7 +72,7 @@ impl Format {
         match self {
             Format::MessagePack => nothing_behind(walk(bytes)?, bytes),
             #[cfg(feature = "cbor")]
-            Format::Cbor => nothing_behind(cbor::walk(bytes)?, bytes),
+            Format::Cbor => cbor::walk(bytes),
             Format::Raw => Ok(()),
         }
     }
@@ -184,7 +184,7 @@ pub enum DecodeFault {
     /// Something follows the value.
     #[error("something follows the value; a body is exactly one")]
     TrailingBytes,
-    /// Nested deeper than [`DEPTH_MAX`].
+    /// Nested deeper than [`DEPTH_MAX`]; where there are tags, they count.
     #[error("nested deeper than {DEPTH_MAX} arrays and maps; send it flatter")]
     TooDeep,
     /// Options or newtypes nested without end in the type, not in the bytes.
@@ -196,6 +196,9 @@ pub enum DecodeFault {
     /// An extension or a reserved marker.
     #[error("a marker with no meaning in a body: {0:#04x}")]
     Marker(u8),
+    /// An integer above 128 bits.
+    #[error("an integer above 128 bits; send it as bytes")]
+    BigNumber,
     /// A string is not UTF-8.
     #[error("a string is not UTF-8")]
     Utf8,
@@ -229,9 +232,6 @@ pub enum DecodeFault {
     /// A field stands there twice.
     #[error("field `{0}` stands there twice")]
     DuplicateField(&'static str),
-    /// The value is whole, and not what the type has there.
-    #[error("something else stands there than the type has; do both sides have one version?")]
-    Mismatch,
     /// The type's own `Deserialize` refused; its text is not kept, it may quote the peer.
     #[error("the type's own check refused the value")]
     Refused,

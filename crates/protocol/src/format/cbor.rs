@@ -1,9 +1,19 @@
-//! Bodies in CBOR (RFC 8949): a walk that believes nothing, then the library's reader.
+//! Bodies in CBOR (RFC 8949): written by a library, read by our own reader that believes nothing.
+
+mod containers;
+mod cursor;
+mod deserializer;
+mod input;
+mod read;
+mod variants;
+mod walk;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BodyEncodeError, DecodeError, DecodeFault};
-use crate::limits::DEPTH_MAX;
+use self::read::Reader;
+use super::{BodyEncodeError, DecodeError};
+
+pub(super) use self::walk::walk;
 
 /// Structs are maps of their fields' names, as CBOR libraries of other languages have them; lists of
 /// `u8` are arrays unless the type says bytes.
@@ -19,113 +29,20 @@ pub(super) fn encode<T: Serialize + ?Sized>(
     })
 }
 
-/// Nothing is read before [`walk`] has found it well-formed and within all limits.
+/// What the type borrows, it borrows from `bytes`; only strings in pieces are copied together.
 pub(super) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, DecodeError> {
-    super::nothing_behind(walk(bytes)?, bytes)?;
-    let mut reader = minicbor_serde::Deserializer::new(bytes);
-    T::deserialize(&mut reader)
-        .map_err(|_| DecodeError::new(reader.decoder().position(), DecodeFault::Mismatch))
-}
-
-/// What an array or map of the path still holds; `None`: until its break.
-type Left = Option<u64>;
-
-/// Length of the one value at the front of `bytes`: no recursion, no allocation, no count believed
-/// that the bytes cannot hold.
-pub(super) fn walk(bytes: &[u8]) -> Result<usize, DecodeError> {
-    let mut path: [Left; DEPTH_MAX as usize] = [None; DEPTH_MAX as usize];
-    let mut depth = 0;
-    let mut at = 0;
-    loop {
-        let began = at;
-        let item = Item::read(bytes, &mut at)?;
-        let opened = match item {
-            Item::Break => {
-                if depth == 0 || path[depth - 1].is_some() {
-                    return Err(DecodeError::new(began, DecodeFault::Marker(0xff)));
-                }
-                depth -= 1;
-                None
-            }
-            Item::Whole => None,
-            Item::Holds(left) => Some(left),
-        };
-        if let Some(left) = opened.filter(|left| *left != Some(0)) {
-            if depth == path.len() {
-                return Err(DecodeError::new(began, DecodeFault::TooDeep));
-            }
-            if left.is_some_and(|left| left > (bytes.len() - at) as u64) {
-                return Err(DecodeError::new(began, DecodeFault::TooMany));
-            }
-            path[depth] = left;
-            depth += 1;
-            continue;
-        }
-        // A value is whole, and with it whatever it was the last one of.
-        while depth > 0 {
-            let Some(left) = &mut path[depth - 1] else { break };
-            *left -= 1;
-            if *left > 0 {
-                break;
-            }
-            depth -= 1;
-        }
-        if depth == 0 {
-            return Ok(at);
-        }
-    }
-}
-
-enum Item {
-    /// Nothing is inside.
-    Whole,
-    /// So many values follow inside, or as many as come before a break.
-    Holds(Left),
-    Break,
-}
-
-impl Item {
-    fn read(bytes: &[u8], at: &mut usize) -> Result<Self, DecodeError> {
-        let began = *at;
-        let fault = |fault| DecodeError::new(began, fault);
-        let first = *bytes.get(began).ok_or(fault(DecodeFault::Truncated))?;
-        *at += 1;
-        let (major, low) = (first >> 5, first & 0x1f);
-        let argument = match low {
-            0..=23 => Some(u64::from(low)),
-            24..=27 => {
-                let len = 1 << (low - 24);
-                let read = bytes.get(*at..*at + len).ok_or(fault(DecodeFault::Truncated))?;
-                *at += len;
-                Some(read.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
-            }
-            31 if matches!(major, 2..=5 | 7) => None,
-            _ => return Err(fault(DecodeFault::Marker(first))),
-        };
-        match (major, argument) {
-            (0 | 1, _) | (7, Some(_)) => Ok(Item::Whole),
-            (2 | 3, Some(len)) => {
-                let end = usize::try_from(len).ok().and_then(|len| at.checked_add(len));
-                *at = end.filter(|end| *end <= bytes.len()).ok_or(fault(DecodeFault::Truncated))?;
-                Ok(Item::Whole)
-            }
-            (4, count) => Ok(Item::Holds(count)),
-            (5, Some(pairs)) => {
-                let values = pairs.checked_mul(2).ok_or(fault(DecodeFault::TooMany))?;
-                Ok(Item::Holds(Some(values)))
-            }
-            (6, _) => Ok(Item::Holds(Some(1))),
-            (7, None) => Ok(Item::Break),
-            // Text and bytes in pieces, and maps without a count.
-            (_, _) => Ok(Item::Holds(None)),
-        }
+    let mut reader = Reader::new(bytes);
+    match T::deserialize(&mut reader) {
+        Ok(value) => reader.cursor.finish().map(|()| value),
+        Err(error) => Err(error.at(reader.offset())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::Format;
+    use crate::format::{DecodeFault, Format};
+    use crate::limits::DEPTH_MAX;
 
     #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
     struct Move<'a> {
@@ -189,10 +106,34 @@ mod tests {
                 }));
                 bytes
             };
-            assert_eq!(walk(&nested(deepest)), Ok(nested(deepest).len()));
+            assert_eq!(walk(&nested(deepest)), Ok(()));
             let fault = walk(&nested(deepest + 1)).unwrap_err().fault();
             assert_eq!(fault, DecodeFault::TooDeep);
             assert_eq!(walk(&nested(100_000)).unwrap_err().fault(), DecodeFault::TooDeep);
         }
+    }
+
+    /// A name alone has no content, so nothing behind it is taken for that: not even one level is
+    /// gone into, however long the list of names is.
+    #[test]
+    fn names_in_a_row_are_not_taken_for_each_others_content() {
+        #[derive(Debug, serde::Deserialize)]
+        #[expect(dead_code, reason = "only read")]
+        enum Term {
+            Leaf,
+            Not(Box<Term>),
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Query {
+            terms: Vec<Term>,
+        }
+        let mut body = b"\xa1\x65terms\x9a\x00\x01\x86\xa0".to_vec();
+        body.extend(b"\x63Not".repeat(100_000));
+        assert_eq!(walk(&body), Ok(()));
+        let refused = Format::Cbor.decode::<Query>(&body).unwrap_err();
+        assert_eq!(refused.fault(), DecodeFault::WrongType { found: "variant without content" });
+        let honest = b"\xbf\x65terms\x9f\xa1\x63Not\xbf\x63Not\x64Leaf\xff\x64Leaf\xff\xff";
+        let read = Format::Cbor.decode::<Query>(honest).unwrap();
+        assert!(matches!(&read.terms[..], [Term::Not(_), Term::Leaf]));
     }
 }

@@ -10,10 +10,10 @@
 //! It is lenient where messages evolve: what the type does not read of an array, a map or a variant
 //! is skipped, checked like everything else.
 
-mod bin_elements;
+pub(crate) mod bin_elements;
 mod containers;
 pub(crate) mod cursor;
-mod variants;
+pub(crate) mod variants;
 
 use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
 
@@ -30,19 +30,19 @@ use super::walk::skip;
 /// element can be a thousand times larger than the byte it takes here. So all containers of a body
 /// together are told to expect at most this share of its bytes, besides [`RESERVE_FREE`] and
 /// [`RESERVE_SMALL`]; what they hold beyond, they find out by growing.
-const RESERVE_SHARE: usize = 8;
+pub(crate) const RESERVE_SHARE: usize = 8;
 
 /// So many elements are told in any case: containers of an ordinary small message need not grow.
-const RESERVE_FREE: usize = 64;
+pub(crate) const RESERVE_FREE: usize = 64;
 
 /// A container this small is always told its size: there are no more of them open at once than
 /// levels.
-const RESERVE_SMALL: usize = 4;
+pub(crate) const RESERVE_SMALL: usize = 4;
 
 /// Options and newtypes take no byte of the body, so a type that nests nothing else
 /// (`struct N(Option<Box<N>>)`) would be read without end. Eight for each level is more than
 /// anybody writes.
-const WRAPS_MAX: u32 = 8 * DEPTH_MAX;
+pub(crate) const WRAPS_MAX: u32 = 8 * DEPTH_MAX;
 
 /// Reads one value from a body.
 #[derive(Debug)]

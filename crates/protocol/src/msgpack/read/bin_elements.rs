@@ -6,18 +6,18 @@ use serde::forward_to_deserialize_any;
 use crate::format::DecodeError;
 
 /// The bytes that are still to be read.
-pub(super) struct BinElements<'de> {
-    bytes: std::slice::Iter<'de, u8>,
+pub(crate) struct BinElements<'b> {
+    bytes: std::slice::Iter<'b, u8>,
     expected: usize,
 }
 
-impl<'de> BinElements<'de> {
-    pub(super) fn new(bytes: &'de [u8], expected: usize) -> Self {
+impl<'b> BinElements<'b> {
+    pub(crate) fn new(bytes: &'b [u8], expected: usize) -> Self {
         Self { bytes: bytes.iter(), expected }
     }
 }
 
-impl<'de> SeqAccess<'de> for BinElements<'de> {
+impl<'de> SeqAccess<'de> for BinElements<'_> {
     type Error = DecodeError;
 
     #[inline]

@@ -33,7 +33,7 @@ impl<'de> EnumAccess<'de> for Named<'_, 'de> {
 }
 
 /// What a variant has that stands there by its name alone.
-pub(super) struct WithoutContent;
+pub(crate) struct WithoutContent;
 
 impl WithoutContent {
     fn refuse<T>(expected: &'static str) -> Result<T, DecodeError> {
