@@ -27,8 +27,11 @@ fn fault<'de, T: Deserialize<'de> + Debug>(bytes: &'de [u8]) -> String {
     format!("{:?}", error.fault())
 }
 
-/// The value comes back from each way rmp-serde has to write it, and as rmp-serde itself reads it.
+/// The value comes back from each way rmp-serde has to write it, and as rmp-serde itself reads it; and
+/// from CBOR.
 fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
+    #[cfg(feature = "cbor")]
+    cbor_round_trip(value);
     let forms = [rmp_serde::to_vec(value), rmp_serde::to_vec_named(value), Ok(encode(value))];
     for form in forms {
         let bytes = form.expect("it can be encoded");
@@ -36,6 +39,15 @@ fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
         assert_eq!(Format::MessagePack.decode::<T>(&bytes).as_ref(), Ok(value), "{bytes:02x?}");
         assert_eq!(Format::MessagePack.walk(&bytes), Ok(()));
     }
+}
+
+#[cfg(feature = "cbor")]
+fn cbor_round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
+    let mut bytes = Vec::new();
+    Format::Cbor.encode(value, &mut bytes).expect("it can be encoded");
+    assert_eq!(minicbor_serde::from_slice::<T>(&bytes).as_ref().ok(), Some(value), "the oracle");
+    assert_eq!(Format::Cbor.decode::<T>(&bytes).as_ref(), Ok(value), "{bytes:02x?}");
+    assert_eq!(Format::Cbor.walk(&bytes), Ok(()));
 }
 
 proptest! {

@@ -161,6 +161,9 @@ impl<'de> Cursor<'de> {
             if self.level.depth + self.tags == DEPTH_MAX {
                 return Err(DecodeFault::TooDeep);
             }
+            if let Some(TAG_BIG_POSITIVE | TAG_BIG_NEGATIVE) = tag {
+                return Err(DecodeFault::Marker(initial));
+            }
             self.tags += 1;
             tag = Some(input.argument(initial)?);
         }
