@@ -85,6 +85,15 @@ fn bodies_read() {
     });
 }
 
+#[cfg(feature = "cbor")]
+#[test]
+fn bodies_of_cbor() {
+    replay("cbor_read", fuzzed::cbor::cbor_read, 5_000, |name, taken| {
+        assert_eq!(taken > 0, !name.starts_with("bad"), "{name}");
+        assert!(taken > 1 || !name.starts_with("typed"), "{name}");
+    });
+}
+
 /// Genuine input, which a fuzzer would never find by itself.
 #[test]
 #[ignore = "writes the first files of the corpora, after a change of what is on the wire"]
@@ -104,6 +113,8 @@ fn write_the_first_files() {
     write_frames();
     write_setups();
     write_bodies();
+    #[cfg(feature = "cbor")]
+    write_cbor();
 }
 
 fn put(target: &str, name: &str, bytes: &[u8]) {
@@ -184,13 +195,14 @@ fn write_setups() {
     put("setup", "bad-more", b"\x80\x00");
 }
 
-fn write_bodies() {
-    let shapes = || {
-        let inner = [("a".to_owned(), Shape::Unit)].into();
-        let fields = Shape::Struct { maybe: Some(300), inner };
-        vec![Shape::Newtype(Box::new(Shape::Unit)), Shape::Tuple(-5, "é".into(), vec![fields])]
-    };
-    let record = Record {
+fn shapes() -> Vec<Shape> {
+    let inner = [("a".to_owned(), Shape::Unit)].into();
+    let fields = Shape::Struct { maybe: Some(300), inner };
+    vec![Shape::Newtype(Box::new(Shape::Unit)), Shape::Tuple(-5, "é".into(), vec![fields])]
+}
+
+fn record() -> Record {
+    Record {
         flag: true,
         unsigned: (200, 60_000, 1 << 31, u64::MAX),
         signed: (-1, -200, i32::MIN, i64::MIN),
@@ -200,7 +212,11 @@ fn write_bodies() {
         map: [(-5, "five".to_owned())].into(),
         shapes: shapes(),
         later: Some(Box::default()),
-    };
+    }
+}
+
+fn write_bodies() {
+    let record = record();
     let encoded = |value: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = Vec::new();
         value(&mut bytes);
@@ -226,4 +242,48 @@ fn write_bodies() {
     put("msgpack_walk", "floats", floats);
     put("msgpack_walk", "bad-count", b"\xdd\xff\xff\xff\xff\x01");
     put("msgpack_walk", "bad-text", b"\xa2\xc3\x28");
+}
+
+#[cfg(feature = "cbor")]
+fn write_cbor() {
+    let mut bytes = Vec::new();
+    Format::Cbor.encode(&record(), &mut bytes).unwrap();
+    put("cbor_read", "typed-record", &bytes);
+    bytes.clear();
+    Format::Cbor.encode(&shapes(), &mut bytes).unwrap();
+    put("cbor_read", "typed-shapes", &bytes);
+    let tagged = [b"\xd9\xd9\xf7\xc1", &bytes[..]].concat();
+    put("cbor_read", "typed-shapes-tagged", &tagged);
+    let all: [(&str, &[u8]); 18] = [
+        ("typed-shapes-to-break", b"\x9f\xbf\x67Newtype\x64Unit\xff\xa1\x64Unit\x07\xff"),
+        ("typed-untagged", b"\xbf\x61a\x9f\x01\x61b\xa0\xff\x61c\x39\x01\x00\xff"),
+        ("typed-tuple", b"\x9f\x18\xc8\x3b\x00\x00\x00\x00\x00\x00\x01\x00\x7f\x61x\x60\xff\xff"),
+        ("typed-map", b"\xbf\x01\x82\xf5\x18\x61\x20\xf6\x02\xf7\x03\x83\xf4\x61z\x07\xff"),
+        ("typed-bytes", b"\x43\x01\xc8\x03"),
+        ("typed-bytes-as-array", b"\x83\x01\x18\xc8\x03"),
+        ("typed-bytes-in-pieces", b"\x5f\x41\x01\x40\x42\xc8\x03\xff"),
+        ("typed-bignum", b"\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00"),
+        ("typed-bignum-negative", b"\xc3\x5f\x41\x01\x48\x00\x00\x00\x00\x00\x00\x00\x01\xff"),
+        ("floats", b"\x83\xf9\x3e\x01\xfa\x7f\xc0\x00\x01\xfb\x3f\xf0\x00\x00\x00\x00\x00\x00"),
+        (
+            "names-in-a-row",
+            b"\xa1\x65terms\x86\x67Newtype\x67Newtype\x67Newtype\x64Unit\x65Tuple\x66Struct",
+        ),
+        ("bad-break-in-a-map", b"\xbf\x01\xff"),
+        ("bad-pieces", b"\x5f\x01\xff"),
+        ("bad-text", b"\x7f\x61\xc3\x61\xa9\xff"),
+        ("bad-count", b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        ("bad-simple-value", b"\x81\xf8\xff"),
+        (
+            "bad-bignum",
+            b"\xc2\x51\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+        ),
+        ("bad-trailing", b"\x80\x80"),
+    ];
+    for (name, bytes) in all {
+        put("cbor_read", name, bytes);
+    }
+    let deepest = [&[0xc1; 16][..], &[0x81; 15], &[0x80]].concat();
+    put("cbor_read", "deepest", &deepest);
+    put("cbor_read", "bad-too-deep", &[&[0x9f][..], &deepest, &[0xff]].concat());
 }

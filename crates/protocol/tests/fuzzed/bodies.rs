@@ -96,11 +96,13 @@ fn measure(bytes: &[u8], depth: u32) -> Option<usize> {
 
 /// Whatever stands there.
 #[derive(Debug, PartialEq)]
-enum Any {
+pub(crate) enum Any {
     Nil,
     Bool(bool),
     /// Of any width and form.
     Integer(i128),
+    /// One that is too large for that.
+    Huge(u128),
     /// Its bits; all that are no number are one.
     Float(u64),
     Text(String),
@@ -128,6 +130,12 @@ impl<'de> Deserialize<'de> for Any {
             }
             fn visit_i64<E>(self, value: i64) -> Result<Any, E> {
                 Ok(Any::Integer(value.into()))
+            }
+            fn visit_i128<E>(self, value: i128) -> Result<Any, E> {
+                Ok(Any::Integer(value))
+            }
+            fn visit_u128<E>(self, value: u128) -> Result<Any, E> {
+                Ok(i128::try_from(value).map_or(Any::Huge(value), Any::Integer))
             }
             fn visit_f64<E>(self, value: f64) -> Result<Any, E> {
                 let bits = if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };

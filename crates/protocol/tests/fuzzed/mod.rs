@@ -6,6 +6,8 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "a target may fail loudly")]
 
 pub(crate) mod bodies;
+#[cfg(feature = "cbor")]
+pub(crate) mod cbor;
 pub(crate) mod frames;
 pub(crate) mod plain;
 pub(crate) mod setup;
