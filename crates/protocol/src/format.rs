@@ -20,7 +20,7 @@ use crate::msgpack::walk::walk;
 pub enum Format {
     /// MessagePack; structs are arrays of their fields (PROTOCOL 5).
     MessagePack,
-    /// CBOR; structs are maps of their fields' names.
+    /// CBOR; structs are maps of their fields' names (PROTOCOL 11).
     #[cfg(feature = "cbor")]
     Cbor,
     /// Bytes as they are: for types that hold nothing but bytes or text, which the application has

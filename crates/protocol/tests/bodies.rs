@@ -15,9 +15,20 @@ use serde::{Deserialize, Serialize};
 
 use shapes::everything;
 
+/// All formats that have arrays, maps and variants.
+const FORMATS: &[Format] = &[
+    Format::MessagePack,
+    #[cfg(feature = "cbor")]
+    Format::Cbor,
+];
+
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    encode_as(Format::MessagePack, value)
+}
+
+fn encode_as<T: Serialize>(format: Format, value: &T) -> Vec<u8> {
     let mut out = Vec::new();
-    Format::MessagePack.encode(value, &mut out).expect("it can be encoded");
+    format.encode(value, &mut out).expect("it can be encoded");
     out
 }
 
@@ -67,8 +78,10 @@ proptest! {
         #[derive(Debug, PartialEq, Deserialize)]
         struct Short(u32, String);
         // In an array, so that what follows shows whether exactly the rest was skipped.
-        let bytes = encode(&((a, &b, &rest, rest.shapes.clone()), after));
-        prop_assert_eq!(Format::MessagePack.decode(&bytes), Ok((Short(a, b), after)));
+        for format in FORMATS {
+            let bytes = encode_as(*format, &((a, &b, &rest, rest.shapes.clone()), after));
+            prop_assert_eq!(format.decode(&bytes), Ok((Short(a, b.clone()), after)));
+        }
     }
 
     #[test]
@@ -229,14 +242,12 @@ fn an_older_and_a_newer_version_of_a_struct_read_each_other() {
     let old = Version1 { id: 3, name: "ada".into() };
     let new = Version2 { id: 3, name: "ada".into(), score: Some(9), level: 2 };
     let of_old = Version2 { id: 3, name: "ada".into(), score: None, level: 7 };
-    for named in [false, true] {
-        let (from_old, from_new) = if named {
-            (rmp_serde::to_vec_named(&old).unwrap(), rmp_serde::to_vec_named(&new).unwrap())
-        } else {
-            (encode(&old), encode(&new))
-        };
-        assert_eq!(Format::MessagePack.decode::<Version1>(&from_new).as_ref(), Ok(&old));
-        assert_eq!(Format::MessagePack.decode::<Version2>(&from_old).as_ref(), Ok(&of_old));
+    let named = (rmp_serde::to_vec_named(&old).unwrap(), rmp_serde::to_vec_named(&new).unwrap());
+    let encoded =
+        FORMATS.iter().map(|format| (*format, encode_as(*format, &old), encode_as(*format, &new)));
+    for (format, from_old, from_new) in encoded.chain([(Format::MessagePack, named.0, named.1)]) {
+        assert_eq!(format.decode::<Version1>(&from_new).as_ref(), Ok(&old));
+        assert_eq!(format.decode::<Version2>(&from_old).as_ref(), Ok(&of_old));
     }
     assert_eq!(fault::<Version2>(&encode(&(3,))), "TooShort(1)");
     let nameless = rmp_serde::to_vec_named(&BTreeMap::from([("id", 3)])).unwrap();
@@ -258,8 +269,10 @@ fn a_variant_of_a_newer_peer_can_be_taken_as_other() {
         Other,
     }
     let sent = [New::Known(1), New::Plain, New::Content { _a: 1, _b: vec![2, 3] }, New::Known(2)];
-    let read: Vec<Old> = Format::MessagePack.decode(&encode(&sent)).unwrap();
-    assert_eq!(read, [Old::Known(1), Old::Other, Old::Other, Old::Known(2)]);
+    for format in FORMATS {
+        let read: Vec<Old> = format.decode(&encode_as(*format, &sent)).unwrap();
+        assert_eq!(read, [Old::Known(1), Old::Other, Old::Other, Old::Known(2)]);
+    }
 }
 
 #[test]
@@ -321,10 +334,11 @@ fn a_type_that_reads_nothing_of_its_value_does_not_shift_the_rest() {
             Ok(Blind)
         }
     }
-    let bytes = encode(&(1, "unread", BTreeMap::from([(2, vec![3, 4])]), 5));
-    let read = Format::MessagePack.decode::<(u8, Blind, Blind, u8)>(&bytes);
-    assert_eq!(read, Ok((1, Blind, Blind, 5)));
-    let read =
-        Format::MessagePack.decode::<BTreeMap<u8, Blind>>(&encode(&BTreeMap::from([(2, "x")])));
-    assert_eq!(read, Ok(BTreeMap::from([(2, Blind)])));
+    for format in FORMATS {
+        let bytes = encode_as(*format, &(1, "unread", BTreeMap::from([(2, vec![3, 4])]), 5));
+        let read = format.decode::<(u8, Blind, Blind, u8)>(&bytes);
+        assert_eq!(read, Ok((1, Blind, Blind, 5)));
+        let bytes = encode_as(*format, &BTreeMap::from([(2, "x")]));
+        assert_eq!(format.decode(&bytes), Ok(BTreeMap::from([(2, Blind)])));
+    }
 }

@@ -256,6 +256,33 @@ fn a_list_that_goes_on_after_errors_ends() {
     assert_eq!(fault::<Lenient>(b"\x9f\x01\xbf\x01\xff\xff"), "Marker(255)");
 }
 
+/// A field that swallows its own errors neither loses its place in the body nor lets broken bytes
+/// through.
+#[test]
+fn a_field_that_swallows_errors_does_no_harm() {
+    fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+        T: Deserialize<'de> + Default,
+    {
+        Ok(T::deserialize(deserializer).unwrap_or_default())
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Lenient {
+        #[serde(deserialize_with = "or_default")]
+        number: u8,
+        after: u8,
+    }
+    let lenient = || Ok(Lenient { number: 0, after: 5 });
+    assert_eq!(decode(b"\x82\x62no\x05"), lenient(), "a text");
+    assert_eq!(decode(b"\x9f\xc1\x7f\x62no\xff\x05\xff"), lenient(), "a text in pieces");
+    assert_eq!(decode(b"\x82\x19\x01\x00\x05"), lenient(), "out of range");
+    assert_eq!(decode(b"\x9f\x9f\x01\xbf\x02\x03\xff\xff\x05\xff"), lenient(), "an array");
+    assert_eq!(decode(b"\xbf\x66number\xa1\x01\x82\x02\x03\x65after\x05\xff"), lenient(), "a map");
+    assert_eq!(fault::<Lenient>(b"\x82\x61\xff\x05"), "Utf8");
+    assert_eq!(fault::<Lenient>(b"\x9f\xbf\x01\xff\x05\xff"), "Marker(255)");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
