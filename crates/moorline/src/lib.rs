@@ -103,8 +103,8 @@ pub mod config {
 /// sessions, for whoever operates it.
 pub mod state {
     pub use moorline_service::{
-        EndedSession, Handled, LimitsSnapshot, ListenerSnapshot, PoolSnapshot, ServiceSnapshot,
-        Snapshot, TypeSnapshot,
+        EndedSession, Handled, Introspect, LimitsSnapshot, ListenerSnapshot, PoolSnapshot,
+        ServiceSnapshot, Snapshot, TypeSnapshot,
     };
     pub use moorline_session::{Counters, QueuedBytes, Sent, SessionPhase, SessionSnapshot};
 }

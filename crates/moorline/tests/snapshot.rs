@@ -6,8 +6,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use moorline::state::{Counters, Handled, Sent, SessionPhase, Snapshot};
-use moorline::{Direction, Failure, Service, Stream, register_message};
+use moorline::state::{Counters, Handled, Introspect, Sent, SessionPhase, Snapshot};
+use moorline::{
+    CallError, Direction, ErrorCode, Failure, Identity, Peers, Service, Stream, register_message,
+};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use support::{Ask, Late, Note, Pair, Reject, Told, Wire, note, run_on_one_thread, within};
@@ -198,6 +200,52 @@ fn what_waits_is_shown_where_it_waits() {
         assert!(state.queued.normal > 0 && state.queued.bulk > 0, "{state:?}");
         assert_eq!((state.queued.high, state.counters.sent.posts), (0, 2));
         pair.end().await;
+    });
+}
+
+#[test]
+fn a_peer_asks_for_the_state_if_it_has_the_right_and_the_service_offers_it() {
+    run_on_one_thread(async {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("peers");
+        let (ops, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let lines =
+            format!("ops {} role=operator\nother {} role=player\n", ops.public(), other.public());
+        std::fs::write(&list, lines).unwrap();
+        let builder = || {
+            let identity = Identity::generate().unwrap();
+            Service::builder().identity(identity).peers(Peers::file(&list).unwrap())
+        };
+        let (open, closed) =
+            (builder().introspect("operator").build().unwrap(), builder().build().unwrap());
+        let wire = Wire::new("mem", "msgpack");
+        let dial = async |server: &Service, identity: Identity| {
+            let at = server.accept(&wire.place(), "msgpack").await.unwrap();
+            let client = Service::builder().identity(identity).build().unwrap();
+            let session = within(client.connect(&at.url().to_string(), "msgpack")).await.unwrap();
+            (client, session, at)
+        };
+        let (client, session, _at) = dial(&open, ops).await;
+        let state = within(session.request(Introspect::default())).await.unwrap();
+        assert_eq!(state.sessions[0].peer_name.as_deref(), Some("ops"));
+        assert_eq!(state.service.limits, open.snapshot().service.limits);
+        assert!(state.dictionary.iter().any(|t| t.name == "moorline.Introspect"));
+        let brief = within(session.request(Introspect::brief())).await.unwrap();
+        assert!(brief.sessions.is_empty() && brief.counters.requests >= 1);
+        within(client.shutdown()).await.unwrap();
+
+        let (client, session, _at) = dial(&open, other.clone()).await;
+        let refused = within(session.request(Introspect::default())).await.unwrap_err();
+        let forbidden = matches!(&refused, CallError::Fault(ErrorCode::FORBIDDEN, _));
+        assert!(forbidden, "{refused}");
+        within(client.shutdown()).await.unwrap();
+
+        let (client, session, _at) = dial(&closed, other).await;
+        let refused = within(session.request(Introspect::default())).await.unwrap_err();
+        assert!(refused.to_string().contains("moorline.Introspect"), "{refused}");
+        within(client.shutdown()).await.unwrap();
+        within(open.shutdown()).await.unwrap();
+        within(closed.shutdown()).await.unwrap();
     });
 }
 

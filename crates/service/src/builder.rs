@@ -15,6 +15,7 @@ use moorline_session::{Flush, Hub};
 pub(crate) use self::knobs::KNOBS;
 use crate::config::{Config, Explained, check_together};
 use crate::error::Result;
+use crate::introspect;
 use crate::keys::Identity;
 use crate::known_peers::KnownPeers;
 use crate::limits;
@@ -48,6 +49,7 @@ pub struct ServiceBuilder {
     shards: usize,
     busy_poll: Option<Duration>,
     config: Config,
+    introspect: Option<Box<str>>,
 }
 
 impl Default for ServiceBuilder {
@@ -72,6 +74,7 @@ impl Default for ServiceBuilder {
             shards: 0,
             busy_poll: None,
             config: Config::default(),
+            introspect: None,
         }
     }
 }
@@ -270,6 +273,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Answers [`Introspect`](crate::Introspect) to peers whose line in our peer list has `role=` this:
+    /// the whole state of the service, with the addresses of all its peers. Default: nobody is answered.
+    pub fn introspect(mut self, role: &str) -> Self {
+        self.introspect = Some(role.into());
+        self
+    }
+
     /// Each knob with the value that is in force, its default, and who set it.
     #[must_use = "it only tells"]
     pub fn explain(&self) -> Vec<Explained> {
@@ -328,7 +338,8 @@ impl ServiceBuilder {
         let hub = Hub::new(self.sessions_max, self.settings.timeout);
         hub.set_flush_default(self.flush);
         hub.set_key_source(move |key| provider.rng.fill(key).is_ok());
-        Ok(Service::assemble(Parts {
+        let introspect = self.introspect;
+        let service = Service::assemble(Parts {
             local,
             required,
             protocols,
@@ -340,7 +351,11 @@ impl ServiceBuilder {
             patience: self.patience.bounded(),
             shards: Shards::start(self.shards)?,
             busy_poll: self.busy_poll,
-        }))
+        });
+        if let Some(role) = introspect {
+            introspect::answer(&service, role);
+        }
+        Ok(service)
     }
 }
 

@@ -157,19 +157,30 @@ impl Service {
     /// short lock that its senders take as well; nobody is stopped, and who never asks pays nothing.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let inner = &*self.inner;
         let now = Instant::now();
         let mut sessions: Vec<_> =
             self.sessions().iter().map(|session| session.snapshot(now)).collect();
         sessions.sort_by_key(|session| session.id);
+        let counters = sessions.iter().map(|session| session.counters).collect();
+        Snapshot { sessions, ..self.summarize(now, counters) }
+    }
+
+    /// The same without the sessions, though their counters are in the sum.
+    pub(crate) fn summary(&self) -> Snapshot {
+        let counters = self.sessions().iter().map(SessionRef::counters).collect();
+        Snapshot { ended: Vec::new(), ..self.summarize(Instant::now(), counters) }
+    }
+
+    fn summarize(&self, now: Instant, of_sessions: Vec<Counters>) -> Snapshot {
+        let inner = &*self.inner;
         let (opened, mut counters, ended) = {
             let record = inner.record.lock();
             (record.opened, record.counters, record.ended.iter().cloned().collect())
         };
-        sessions.iter().for_each(|session| counters.add(&session.counters));
+        of_sessions.iter().for_each(|one| counters.add(one));
         Snapshot {
             service: inner.describe(now, opened),
-            sessions,
+            sessions: Vec::new(),
             ended,
             pools: self.pool_stats().iter().map(PoolSnapshot::from).collect(),
             dictionary: inner.dictionary(),
