@@ -51,6 +51,8 @@
 //! * `dns`: names resolved by DNS servers of your own choice, by `transport::dns`.
 //! * `config`: knobs of a service from files, the environment and the command line, in the module of
 //!   that name.
+//! * `metrics`: what services count, once a second, to the recorder of the crate `metrics` that the program
+//!   has installed.
 //! * `gofast`: the protocols `gofast` and `gofast-2016` are there beside `msgpack`, with their settings
 //!   and statistics in the module of that name.
 //!

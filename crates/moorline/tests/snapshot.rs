@@ -120,6 +120,13 @@ async fn both_sides_agree(wire: &Wire, steps: Vec<(bool, Step)>) {
         let bytes = out.sent.bytes..=out.sent.bytes + 64;
         assert!(bytes.contains(&into.bytes), "{bytes:?} {}", into.bytes);
     }
+    // The same under gofast's names.
+    let named = |counters: &Counters, from: usize| {
+        counters.statistics()[from..].iter().map(|(_, count)| *count).collect::<Vec<_>>()
+    };
+    let (tx, rx) = (named(&here, 3), named(&there, 12));
+    assert_eq!(tx[..6].iter().sum::<u64>(), here.sent.messages() - here.sent.publications);
+    assert_eq!((here.statistics()[0].1, tx[1]), (there.statistics()[9].1, rx[0]));
     assert!(here.sent.bytes > 0 && here.sent.writes > 0 && here.reads > 0);
 }
 

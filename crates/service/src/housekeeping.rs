@@ -1,4 +1,5 @@
-//! Once a second: what the pools have not needed for a while goes back to the system.
+//! Once a second: what the pools have not needed for a while goes back to the system, and with the feature
+//! `metrics` what was counted is told.
 
 use std::sync::Weak;
 use std::time::Instant;
@@ -14,5 +15,7 @@ pub(crate) async fn keep_house(inner: Weak<Inner>) {
         let now = Instant::now();
         inner.local.recv.trim_idle(now);
         inner.local.blocks.trim_idle(now);
+        #[cfg(feature = "metrics")]
+        inner.told.tell(&inner);
     }
 }

@@ -84,6 +84,8 @@ mod known_peers;
 mod lifetime;
 pub mod limits;
 mod listen;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod opening;
 mod owner;
 mod peers;

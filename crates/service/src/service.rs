@@ -78,6 +78,8 @@ pub(crate) struct Inner {
     /// What sessions that have ended had not done.
     left_behind: Mutex<LeftBehind>,
     pub(crate) record: Record,
+    #[cfg(feature = "metrics")]
+    pub(crate) told: crate::metrics::Told,
     stopped: AtomicBool,
     /// The first mistake among the handlers; said when the service is started.
     mistake: Mutex<Option<Mistake>>,
@@ -148,6 +150,8 @@ impl Service {
             clients: Clients::default(),
             left_behind: Mutex::default(),
             record: Record::new(),
+            #[cfg(feature = "metrics")]
+            told: crate::metrics::Told::default(),
             stopped: AtomicBool::new(false),
             mistake: Mutex::default(),
         };
@@ -499,6 +503,9 @@ impl Service {
         // What they hold may be this very service, which would never be dropped.
         inner.handlers.clear();
         inner.hub.forget_subscribers();
+        // The last of what was counted since the last tick.
+        #[cfg(feature = "metrics")]
+        inner.told.tell(inner);
         let left = std::mem::take(&mut *inner.left_behind());
         let report = DrainReport { sessions, left, stuck, deadline };
         if report.is_clean() {

@@ -190,6 +190,14 @@ impl Service {
 }
 
 impl Inner {
+    /// What went through all sessions, those that have ended too.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn totals(&self) -> Counters {
+        let mut totals = self.record.lock().counters;
+        self.hub.sessions().all().iter().for_each(|session| totals.add(&session.counters()));
+        totals
+    }
+
     fn describe(&self, now: Instant, sessions_opened: u64) -> ServiceSnapshot {
         let key = self.local.identity.as_ref().map(|identity| identity.public().to_string());
         ServiceSnapshot {

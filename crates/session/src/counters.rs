@@ -77,7 +77,40 @@ pub struct Sent {
     pub writes: u64,
 }
 
+/// How many numbers [`Counters::statistics`] has.
+pub const STATISTICS: usize = 20;
+
 impl Counters {
+    /// The same under the names that gofast has for its statistics, in its order, whichever protocol was
+    /// spoken: `n_tx` counts messages, `n_flushes` writes, `n_dropped` bytes of messages that were too
+    /// large, and `n_mdrops` posts that reached no handler.
+    #[must_use]
+    pub const fn statistics(&self) -> [(&'static str, u64); STATISTICS] {
+        let sent = &self.sent;
+        [
+            ("n_tx", sent.messages()),
+            ("n_flushes", sent.writes),
+            ("n_txbyte", sent.bytes),
+            ("n_txpost", sent.posts),
+            ("n_txreq", sent.requests),
+            ("n_txresp", sent.responses + sent.errors),
+            ("n_txstart", sent.streams),
+            ("n_txstream", sent.stream_messages),
+            ("n_txfin", sent.stream_ends),
+            ("n_rx", self.messages()),
+            ("n_rxbyte", self.bytes),
+            ("n_rxpost", self.posts),
+            ("n_rxreq", self.requests),
+            ("n_rxresp", self.responses + self.errors),
+            ("n_rxstart", self.streams),
+            ("n_rxstream", self.stream_messages),
+            ("n_rxfin", self.stream_ends),
+            ("n_rxbeats", self.heartbeats),
+            ("n_dropped", self.refused_bytes),
+            ("n_mdrops", self.posts_dropped),
+        ]
+    }
+
     /// Adds what another session counted.
     pub fn add(&mut self, other: &Self) {
         let Self { posts, requests, responses, errors, posts_dropped, requests_refused, .. } =

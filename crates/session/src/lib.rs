@@ -227,7 +227,7 @@ pub use booth::{Booth, Stay};
 pub use broadcast::{BroadcastReport, Broadcaster, Evicted, Sequenced};
 pub use call::{Attempt, Call, CallFuture, CallTerms};
 pub use close::{CloseSubscription, SessionEnd};
-pub use counters::{Counters, Sent};
+pub use counters::{Counters, STATISTICS, Sent};
 pub use errors::{CallError, Executed, Failure, SendError, StreamError, SubscriptionError};
 pub use event_queue::{EventQueue, Lagged};
 pub use hub::Hub;
