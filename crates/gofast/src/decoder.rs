@@ -320,6 +320,9 @@ impl Decoder {
         match begun {
             Begun::Over(stream) => Ok(Heard::EndFirst(stream)),
             Begun::InUse => Err(broken("a stream begun on an opaque that stands for one").into()),
+            Begun::TooManyForgotten => {
+                Err(flow("more streams that are reset than are ended").into())
+            }
             Begun::NoNumber => Err(flow("more than 2^31 streams in one session").into()),
             Begun::New(stream) => {
                 Counters::add(&self.shared.counters.n_rxstart, 1);

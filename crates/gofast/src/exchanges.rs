@@ -8,7 +8,7 @@ mod requests;
 mod streams;
 
 pub(crate) use self::requests::{NoSlot, Owed, Owing, Requests};
-pub(crate) use self::streams::{At, Begun, EndSaid, Last, Streams};
+pub(crate) use self::streams::{At, Begun, EndSaid, Ends, Last, Streams};
 
 /// All of a connection.
 #[derive(Debug)]

@@ -52,3 +52,7 @@ pub const SCRATCHES_KEPT_MAX: usize = 4;
 
 /// Smallest buffer of a peer's that a ping and an end of a stream fit in, with opaques of any size.
 pub const PEER_BUFFERSIZE_MIN: u64 = 128;
+
+/// Streams of the peer's that were reset and that it has not ended yet: an honest peer has few more of
+/// them than streams, and each takes about a hundred bytes here.
+pub const FORGOTTEN_STREAMS_MAX: usize = 4_096;

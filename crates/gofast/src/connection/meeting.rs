@@ -12,9 +12,9 @@ use moorline_protocol::{
 use super::{Missed, Side};
 use crate::compress::{Press, Unpress};
 use crate::decoder::Decoder;
-use crate::dialect::{HEARTBEAT, WHOAMI};
+use crate::dialect::{Dialect, HEARTBEAT, WHOAMI};
 use crate::encoder::GofastEncoder;
-use crate::exchanges::{Exchanges, Owing, Requests, Streams};
+use crate::exchanges::{Ends, Exchanges, Owing, Requests, Streams};
 use crate::limits::{
     FRAME_OVERHEAD_MAX, PEER_BUFFERSIZE_MIN, REQUESTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT, WHOAMI_MAX,
 };
@@ -183,7 +183,11 @@ impl Meeting {
             counters: Arc::clone(&self.counters),
             exchanges: Mutex::new(Exchanges {
                 requests: Requests::new(own.in_flight_max),
-                streams: Streams::new(ours.is_some(), side.dials, opaques.streams()),
+                streams: Streams::new(
+                    ends(side.dialect, ours.is_some()),
+                    side.dials,
+                    opaques.streams(),
+                ),
                 owed: Owing::default(),
             }),
             _entered: side.stats.enter(&name, peer.version, &self.counters),
@@ -223,6 +227,14 @@ impl Meeting {
             told: u32::MAX,
             block_max: local.blocks.payload_capacity(),
         }
+    }
+}
+
+const fn ends(dialect: Dialect, ours: bool) -> Ends {
+    match dialect {
+        _ if ours => Ends::OneWayOfOurs,
+        Dialect::Y2016 => Ends::BothWays,
+        Dialect::Y2017 => Ends::OneWay,
     }
 }
 

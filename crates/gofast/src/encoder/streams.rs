@@ -114,7 +114,7 @@ impl GofastEncoder {
             };
             self.append(&packet, None, out)?;
         }
-        if last.ping {
+        if last.ask {
             self.ping(ECHO_OF_END, stream.into(), out)?;
         }
         Ok(())

@@ -1,28 +1,47 @@
-//! Streams both ways. gofast's end of a stream ends it both ways at once, a session's only one:
+//! Streams both ways. A session ends each way by itself, and what a peer of gofast makes of an end
+//! depends on who it is:
 //!
-//! * Between two of us each side ends its own way, and both ends make an end.
-//! * A real gofast peer is done with a stream when it has said or heard its end. What it sends after
-//!   it has heard ours is lost; that it has heard it a ping right behind the end tells, and then the
-//!   session hears an end as well. When it has said its own end nothing more may be said on an opaque
-//!   of its own, which may stand for another stream by then.
+//! * One of us ends its own way, and both ends make an end.
+//! * So does a real peer of 2017 with what it closes: it goes on hearing, and its opaque serves again
+//!   when our end has come. What it sends after it has heard ours is lost; that it has heard it a
+//!   question right behind the end tells, and then the session hears an end as well.
+//! * A real peer of 2016 is done with a stream both ways when it has said its end: its opaque may
+//!   stand for something else by then, so nothing more may be said on it.
 //!
 //! A stream is over when both ends are known and ours has left: one that is queued may still be given
-//! up, because the session resets the stream, and then another must be said. Of the opaques of ours
-//! that are free the one that rested longest is taken.
+//! up, because the session resets the stream, and then another must be said. An opaque of ours whose
+//! other end has not come may still be closed by a late one, so it rests while there are others; of
+//! those that are free the one that rested longest is taken.
 
 use std::collections::{HashMap, VecDeque};
+
+use crate::limits::FORGOTTEN_STREAMS_MAX;
+
+/// What an end that the peer says means to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// One of us: its way is over, and it has words for the rest.
+    OneWayOfOurs,
+    /// A real peer of 2017: its way is over.
+    OneWay,
+    /// A real peer of 2016: all is over.
+    BothWays,
+}
 
 /// Streams by the session's numbers.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    /// The peer is one of us: streams end one way at a time.
-    half: bool,
+    ends: Ends,
     live: HashMap<u32, Stream>,
     /// The session's numbers of ours, by place; 0 where there is none.
     ours: Vec<u32>,
     free: VecDeque<u32>,
+    /// Places whose streams are over, though the peer's own end has not come: the longest first.
+    resting: VecDeque<u32>,
     of_peer: HashMap<u64, u32>,
     next_of_peer: u32,
+    /// How many of the peer's the session has forgotten, and the peer not yet.
+    forgotten: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +56,8 @@ struct Stream {
     end_left: bool,
     /// The peer sends nothing more, as far as the session needs to know.
     heard_end: bool,
+    /// It has said so by an end.
+    closed: bool,
     /// The session has forgotten it.
     forgotten: bool,
     /// Nothing may be said any more.
@@ -50,8 +71,8 @@ pub(crate) struct Last {
     pub(crate) message: u64,
     /// An end.
     pub(crate) end: bool,
-    /// A ping, whose answer says that the end was heard.
-    pub(crate) ping: bool,
+    /// A question, whose answer says that the end was heard.
+    pub(crate) ask: bool,
 }
 
 /// What came of the peer's beginning a stream.
@@ -65,6 +86,8 @@ pub(crate) enum Begun {
     InUse,
     /// The numbers of this session are used up.
     NoNumber,
+    /// Too many that the session has forgotten are not over for the peer.
+    TooManyForgotten,
 }
 
 /// What the peer's end of a stream means.
@@ -79,15 +102,17 @@ pub(crate) enum EndSaid {
 }
 
 impl Streams {
-    pub(crate) fn new(half: bool, dials: bool, ours_max: u32) -> Self {
+    pub(crate) fn new(ends: Ends, dials: bool, ours_max: u32) -> Self {
         Self {
-            half,
+            ends,
             live: HashMap::new(),
             ours: vec![0; ours_max as usize],
             free: (0..ours_max).collect(),
+            resting: VecDeque::new(),
             of_peer: HashMap::new(),
             // Who dials has the even numbers (PROTOCOL 6).
             next_of_peer: 2 + u32::from(dials),
+            forgotten: 0,
         }
     }
 
@@ -98,7 +123,7 @@ impl Streams {
         message: u64,
         opaque_of: impl FnOnce(u32) -> u64,
     ) -> Option<u64> {
-        let place = self.free.pop_front()?;
+        let place = self.free.pop_front().or_else(|| self.resting.pop_front())?;
         let opaque = opaque_of(place);
         self.ours[place as usize] = number;
         self.live.insert(number, Stream::new(opaque, message, Some(place)));
@@ -116,18 +141,24 @@ impl Streams {
     /// The peer begins a stream.
     pub(crate) fn begin_of_peer(&mut self, opaque: u64, message: u64) -> Begun {
         if let Some(&number) = self.of_peer.get(&opaque) {
-            let Some(old) = self.live.get_mut(&number).filter(|old| old.said_end && !self.half)
-            else {
+            let real = self.ends != Ends::OneWayOfOurs;
+            let old = self.live.get_mut(&number);
+            let Some(old) = old.filter(|old| real && (old.said_end || old.heard_end)) else {
                 return Begun::InUse;
             };
             let untold = !old.heard_end && !old.forgotten;
-            // It would not have begun another one without having heard our end.
+            // It would not have begun another one without being done with this one: it has heard our
+            // end, or wants to hear no more.
             old.heard_end = true;
-            old.end_left = true;
+            old.mute();
+            self.of_peer.remove(&opaque);
             self.settle(number);
             if untold {
                 return Begun::Over(number);
             }
+        }
+        if self.forgotten >= FORGOTTEN_STREAMS_MAX {
+            return Begun::TooManyForgotten;
         }
         let number = self.next_of_peer;
         let Some(next) = number.checked_add(2) else { return Begun::NoNumber };
@@ -140,8 +171,7 @@ impl Streams {
     /// Opaque and message id of what is said on a stream. `None`: nothing more may be.
     pub(crate) fn say(&self, number: u32) -> Option<(u64, u64)> {
         let stream = self.live.get(&number).filter(|stream| !stream.mute && !stream.said_end)?;
-        // A real peer that has said its end hears nothing more.
-        if stream.heard_end && !self.half {
+        if stream.heard_end && self.ends == Ends::BothWays {
             return None;
         }
         Some((stream.opaque, stream.message))
@@ -149,15 +179,13 @@ impl Streams {
 
     /// The session ends its way.
     pub(crate) fn say_end(&mut self, number: u32) -> Option<Last> {
-        let half = self.half;
         let stream = self.live.get_mut(&number).filter(|stream| !stream.said_end)?;
         stream.said_end = true;
-        stream.end_left = stream.mute;
         let last = Last {
             opaque: stream.opaque,
             message: stream.message,
             end: !stream.mute,
-            ping: !half && !stream.heard_end,
+            ask: !stream.heard_end && self.ends != Ends::OneWayOfOurs,
         };
         self.settle(number);
         Some(last)
@@ -173,23 +201,32 @@ impl Streams {
     /// The session ends it both ways, and forgets it. What it had queued is given up, an end as well.
     pub(crate) fn say_reset(&mut self, number: u32) -> Option<Last> {
         let stream = self.live.get_mut(&number).filter(|stream| !stream.forgotten)?;
-        stream.forgotten = true;
         stream.said_end = true;
-        stream.end_left |= stream.mute;
         let last = Last {
             opaque: stream.opaque,
             message: stream.message,
             end: !stream.end_left,
-            ping: !stream.heard_end,
+            // A real peer's own is over with our end.
+            ask: !stream.heard_end && (stream.place.is_some() || self.ends == Ends::OneWayOfOurs),
         };
-        self.settle(number);
+        self.forget(number);
         Some(last)
+    }
+
+    /// The session does not want to hear of it any more.
+    fn forget(&mut self, number: u32) {
+        if let Some(stream) = self.live.get_mut(&number) {
+            stream.forgotten = true;
+            self.forgotten += usize::from(stream.place.is_none());
+        }
+        self.settle(number);
     }
 
     /// The end of a stream is on its way.
     pub(crate) fn end_left(&mut self, at: At) {
         let Some(number) = self.number(at) else { return };
-        if let Some(stream) = self.live.get_mut(&number) {
+        // Where the peer has begun another one on its opaque it is not the end of that.
+        if let Some(stream) = self.live.get_mut(&number).filter(|stream| stream.said_end) {
             stream.end_left = true;
             self.settle(number);
         }
@@ -199,8 +236,7 @@ impl Streams {
     /// session still hears what is said on it.
     pub(crate) fn find(&self, at: At) -> Option<(u32, bool)> {
         let number = self.number(at)?;
-        let stream = self.live.get(&number)?;
-        Some((number, !stream.forgotten && !stream.heard_end))
+        Some((number, self.is_heard(number)))
     }
 
     fn number(&self, at: At) -> Option<u32> {
@@ -210,22 +246,36 @@ impl Streams {
         }
     }
 
+    /// Whether the session still hears what is said on a stream.
+    pub(crate) fn is_heard(&self, number: u32) -> bool {
+        self.live.get(&number).is_some_and(|stream| !stream.forgotten && !stream.heard_end)
+    }
+
     /// The peer has ended its way.
     pub(crate) fn hear_end(&mut self, at: At) -> EndSaid {
-        let half = self.half;
-        let Some(number) = self.number(at) else { return EndSaid::Unknown };
+        let Some(number) = self.number(at) else { return self.hear_late_end(at) };
         let Some(stream) = self.live.get_mut(&number) else { return EndSaid::Unknown };
         let told = !stream.forgotten && !stream.heard_end;
         stream.heard_end = true;
-        if !half && stream.place.is_none() {
+        stream.closed = true;
+        if self.ends == Ends::BothWays && stream.place.is_none() {
             // Its opaque may stand for another stream from now on.
-            stream.mute = true;
-            stream.end_left = true;
-            let opaque = stream.opaque;
-            self.of_peer.remove(&opaque);
+            stream.mute();
+            self.of_peer.remove(&stream.opaque);
         }
         self.settle(number);
         if told { EndSaid::Told(number) } else { EndSaid::Known }
+    }
+
+    /// What a place rested for.
+    fn hear_late_end(&mut self, at: At) -> EndSaid {
+        let At::Place(late) = at else { return EndSaid::Unknown };
+        let Some(nth) = self.resting.iter().position(|place| *place == late) else {
+            return EndSaid::Unknown;
+        };
+        self.resting.remove(nth);
+        self.free.push_back(late);
+        EndSaid::Known
     }
 
     /// The peer has ended it both ways, with a reason. Its end follows. The number, if the session
@@ -233,16 +283,14 @@ impl Streams {
     pub(crate) fn hear_reset(&mut self, at: At) -> Option<u32> {
         let number = self.number(at)?;
         let stream = self.live.get_mut(&number).filter(|stream| !stream.forgotten)?;
-        stream.forgotten = true;
         // We say nothing more on it, so there is nothing to wait for.
         stream.said_end = true;
-        stream.end_left = true;
-        stream.mute = true;
-        self.settle(number);
+        stream.mute();
+        self.forget(number);
         Some(number)
     }
 
-    /// The answer to the ping behind our end came: the peer has heard it. Whether the session is to
+    /// The answer to the question behind our end came: the peer has heard it. Whether the session is to
     /// hear an end as well.
     pub(crate) fn hear_echo(&mut self, number: u32) -> bool {
         let Some(stream) = self.live.get_mut(&number).filter(|stream| stream.said_end) else {
@@ -258,17 +306,22 @@ impl Streams {
     /// Frees what is over.
     fn settle(&mut self, number: u32) {
         let Some(stream) = self.live.get(&number) else { return };
-        if !(stream.said_end && stream.heard_end && stream.end_left) {
+        let real = self.ends != Ends::OneWayOfOurs;
+        // A real peer is done with its own when our end comes, and nobody here waits for more.
+        let heard = stream.heard_end || (real && stream.forgotten && stream.place.is_none());
+        if !(stream.said_end && heard && stream.end_left) {
             return;
         }
-        let Stream { opaque, place, .. } = *stream;
+        let Stream { opaque, place, closed, forgotten, .. } = *stream;
         self.live.remove(&number);
         match place {
             Some(place) => {
                 self.ours[place as usize] = 0;
-                self.free.push_back(place);
+                let rests = real && !closed;
+                if rests { &mut self.resting } else { &mut self.free }.push_back(place);
             }
             None => {
+                self.forgotten -= usize::from(forgotten);
                 if self.of_peer.get(&opaque) == Some(&number) {
                     self.of_peer.remove(&opaque);
                 }
@@ -295,131 +348,18 @@ impl Stream {
             said_end: false,
             end_left: false,
             heard_end: false,
+            closed: false,
             forgotten: false,
             mute: false,
         }
     }
+
+    /// Nothing more may be said on it, so there is no end of ours to wait for.
+    const fn mute(&mut self) {
+        self.mute = true;
+        self.end_left = true;
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn opaque(place: u32) -> u64 {
-        1100 + u64::from(place)
-    }
-
-    fn streams(half: bool) -> Streams {
-        Streams::new(half, true, 2)
-    }
-
-    #[test]
-    fn between_two_of_us_both_ends_make_an_end() {
-        let mut all = streams(true);
-        assert_eq!(all.begin_ours(2, 113, opaque), Some(1100));
-        assert_eq!(all.say(2), Some((1100, 113)));
-        let last = Last { opaque: 1100, message: 113, end: true, ping: false };
-        assert_eq!(all.say_end(2), Some(last));
-        assert_eq!((all.say(2), all.say_end(2)), (None, None));
-        assert_eq!(all.find(At::Place(0)), Some((2, true)), "the other way is open");
-        assert_eq!(all.hear_end(At::Place(0)), EndSaid::Told(2));
-        assert_eq!(all.find(At::Place(0)), Some((2, false)), "ours has not left");
-        all.end_left(At::Place(0));
-        assert_eq!(all.find(At::Place(0)), None);
-        assert_eq!(all.hear_end(At::Place(0)), EndSaid::Unknown);
-    }
-
-    #[test]
-    fn a_place_rests_as_long_as_it_can() {
-        let mut all = streams(true);
-        all.begin_ours(2, 113, opaque).unwrap();
-        all.say_end(2).unwrap();
-        all.end_left(At::Place(0));
-        all.hear_end(At::Place(0));
-        assert_eq!(all.begin_ours(4, 113, opaque), Some(1101));
-        assert_eq!(all.begin_ours(6, 113, opaque), Some(1100));
-        assert_eq!(all.begin_ours(8, 113, opaque), None, "all are taken");
-        all.withdraw(6);
-        assert_eq!(all.begin_ours(8, 113, opaque), Some(1100));
-    }
-
-    #[test]
-    fn a_real_peer_ends_both_ways_and_its_opaque_serves_again_at_once() {
-        let mut all = streams(false);
-        assert_eq!(all.begin_of_peer(160_005, 113), Begun::New(3));
-        assert_eq!(all.begin_of_peer(160_005, 113), Begun::InUse);
-        assert_eq!(all.hear_end(At::Opaque(160_005)), EndSaid::Told(3));
-        assert_eq!(all.begin_of_peer(160_005, 113), Begun::New(5));
-        // The session has not ended its way of the first one: nothing of it is written.
-        assert_eq!(all.say(3), None);
-        let last = all.say_end(3).unwrap();
-        assert!(!last.end && !last.ping);
-        assert_eq!(all.say(5), Some((160_005, 113)));
-        assert_eq!(all.find(At::Opaque(160_005)), Some((5, true)));
-    }
-
-    #[test]
-    fn an_end_to_a_real_peer_is_over_with_its_echo() {
-        let mut all = streams(false);
-        all.begin_ours(2, 113, opaque).unwrap();
-        let last = all.say_end(2).unwrap();
-        assert!(last.end && last.ping);
-        all.end_left(At::Place(0));
-        assert_eq!(all.find(At::Place(0)), Some((2, true)), "what it sent before is heard");
-        assert!(all.hear_echo(2) && !all.hear_echo(2));
-        assert_eq!(all.find(At::Place(0)), None);
-        // Of the peer's: it may begin the next one before the echo.
-        assert_eq!(all.begin_of_peer(160_005, 113), Begun::New(3));
-        all.say_end(3).unwrap();
-        assert_eq!(all.begin_of_peer(160_005, 113), Begun::Over(3));
-        assert_eq!(all.begin_of_peer(160_005, 113), Begun::New(5));
-        assert!(!all.hear_echo(3));
-    }
-
-    #[test]
-    fn what_was_reset_is_not_heard_any_more_until_the_peer_knows() {
-        for half in [false, true] {
-            let mut all = streams(half);
-            all.begin_ours(2, 113, opaque).unwrap();
-            let last = all.say_reset(2).unwrap();
-            assert!(last.end && last.ping);
-            assert_eq!((all.say_reset(2), all.find(At::Place(0))), (None, Some((2, false))));
-            all.end_left(At::Place(0));
-            assert!(!all.hear_echo(2), "the session has forgotten it");
-            assert_eq!(all.find(At::Place(0)), None);
-        }
-    }
-
-    #[test]
-    fn a_reset_behind_an_end_says_another_unless_that_has_left() {
-        for (half, left) in [(false, false), (false, true), (true, false), (true, true)] {
-            let mut all = streams(half);
-            all.begin_ours(2, 113, opaque).unwrap();
-            assert_eq!(all.say_end(2).unwrap().ping, !half);
-            if left {
-                all.end_left(At::Place(0));
-            }
-            let last = all.say_reset(2).unwrap();
-            assert!(last.end != left && last.ping);
-        }
-        // One of the peer's, which has said its own end: ours is not there before it has left.
-        let mut all = streams(true);
-        assert_eq!(all.begin_of_peer(160_005, 113), Begun::New(3));
-        all.hear_end(At::Opaque(160_005));
-        all.say_end(3).unwrap();
-        let last = all.say_reset(3).unwrap();
-        assert!(last.end && !last.ping);
-        all.end_left(At::Opaque(160_005));
-        assert_eq!(all.find(At::Opaque(160_005)), None);
-    }
-
-    #[test]
-    fn a_reset_of_the_peers_ends_it_when_its_end_has_come() {
-        let mut all = streams(true);
-        all.begin_ours(2, 113, opaque).unwrap();
-        assert_eq!(all.hear_reset(At::Place(0)), Some(2));
-        assert_eq!((all.say(2), all.say_reset(2), all.say_end(2)), (None, None, None));
-        assert_eq!(all.hear_end(At::Place(0)), EndSaid::Known);
-        assert_eq!(all.find(At::Place(0)), None);
-    }
-}
+mod tests;
