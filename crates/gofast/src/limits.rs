@@ -19,6 +19,9 @@ pub const FRAME_OVERHEAD_MAX: usize = 53;
 /// Bytes of a whoami that are looked at before a peer has said who it is.
 pub const WHOAMI_MAX: usize = 2_048;
 
+/// Heartbeats before a peer has said who it is: one that posts them that fast would wait for nobody.
+pub const MEETING_HEARTBEATS_MAX: u32 = 64;
+
 /// Longest name a whoami carries: its length is one byte.
 pub const NAME_MAX: usize = 255;
 

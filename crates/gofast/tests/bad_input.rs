@@ -386,6 +386,32 @@ fn what_is_no_whoami_ends_the_meeting() {
 }
 
 #[test]
+fn before_the_meeting_is_over_there_is_one_question_and_there_are_few_heartbeats() {
+    for dialect in BOTH {
+        let (whoami_id, beat_id) = (id_of(dialect, 2), id_of(dialect, 3));
+        // In nobody's range.
+        let asks = frame(dialect, 0x81, 20_000, whoami_id, &whoami(dialect, REAL));
+        let body: &[u8] = if dialect == Dialect::Y2016 { &[0x9f, 0, 0xff] } else { &[0; 8] };
+        let beat = frame(dialect, 0xc6, 20_001, beat_id, body);
+        for (dials, end) in [
+            (false, CloseReason::HandshakeRefused(HandshakeRefusal::Misplaced)),
+            (true, CloseReason::HandshakeFailed(HandshakeFailure::NotOurProtocol)),
+        ] {
+            // It never reads, and never says who it is.
+            let mut ours = Ours::new(dialect, dials, settings(), Settings::default());
+            ours.hear(&asks).unwrap();
+            assert_eq!(ours.hear(&asks).unwrap_err(), end);
+            let mut ours = Ours::new(dialect, dials, settings(), Settings::default());
+            let taken = (0..1000).take_while(|_| ours.hear(&beat).is_ok()).count();
+            assert_eq!(taken, 64);
+            let mut ours = Ours::new(dialect, dials, settings(), Settings::default());
+            let asks = frame(dialect, 0x81, 20_000, id_of(dialect, 1), &ping(dialect, "hello"));
+            assert_eq!(ours.hear(&asks).unwrap_err(), end);
+        }
+    }
+}
+
+#[test]
 fn a_meeting_has_its_time_and_an_end_in_the_middle_is_none() {
     for dialect in BOTH {
         for dials in [false, true] {

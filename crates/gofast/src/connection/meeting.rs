@@ -16,7 +16,8 @@ use crate::dialect::{Dialect, HEARTBEAT, WHOAMI};
 use crate::encoder::GofastEncoder;
 use crate::exchanges::{Ends, Exchanges, Owing, Requests, Streams};
 use crate::limits::{
-    FRAME_OVERHEAD_MAX, PEER_BUFFERSIZE_MIN, REQUESTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT, WHOAMI_MAX,
+    FRAME_OVERHEAD_MAX, MEETING_HEARTBEATS_MAX, PEER_BUFFERSIZE_MIN, REQUESTS_MAX_DEFAULT,
+    STREAMS_MAX_DEFAULT, WHOAMI_MAX,
 };
 use crate::message;
 use crate::opaques::Meaning;
@@ -39,6 +40,7 @@ pub(super) struct Meeting {
     peer: Option<Whoami>,
     /// The peer was answered.
     asked_by_peer: bool,
+    heartbeats: u32,
 }
 
 impl Meeting {
@@ -52,6 +54,7 @@ impl Meeting {
             whoami,
             peer: None,
             asked_by_peer: false,
+            heartbeats: 0,
         }
     }
 
@@ -105,7 +108,10 @@ impl Meeting {
             match seen.kind {
                 Kind::Request if is(WHOAMI) => self.whoami(seen.opaque, &inner[body], out)?,
                 // Somebody who is quick to say that it is there.
-                Kind::Post if is(HEARTBEAT) => self.counters.heard(now),
+                Kind::Post if is(HEARTBEAT) && self.heartbeats < MEETING_HEARTBEATS_MAX => {
+                    self.heartbeats += 1;
+                    self.counters.heard(now);
+                }
                 _ => return Err(self.missed(Missed::Misplaced)),
             }
         }
@@ -139,6 +145,8 @@ impl Meeting {
                  (settings `opaque_start` and `opaque_end`)",
             )
             .into()),
+            // Nobody has a reason to ask again, and each answer is memory for somebody unknown.
+            None if self.asked_by_peer => Err(self.missed(Missed::Misplaced)),
             None => {
                 Counters::add(&self.counters.n_rxreq, 1);
                 self.admit()?;
