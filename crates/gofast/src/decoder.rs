@@ -363,8 +363,19 @@ impl Decoder {
         } else {
             Counters::add(&self.shared.counters.n_rxfin, 1);
         }
-        let EndSaid::Told(stream) = said else { return Heard::Nothing };
+        let EndSaid::Told(stream) = said else {
+            self.drop_trailers();
+            return Heard::Nothing;
+        };
         Heard::Say(Short::End(stream))
+    }
+
+    /// Last values of streams that are over, or that the session has forgotten.
+    pub(crate) fn drop_trailers(&mut self) {
+        if !self.trailers.is_empty() {
+            let streams = &self.shared.lock().streams;
+            self.trailers.retain(|(of, _)| streams.is_heard(*of));
+        }
     }
 
     fn short(&mut self, short: Short) -> Frame<'static> {

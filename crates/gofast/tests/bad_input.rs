@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use moorline_gofast::{Dialect, GofastSettings};
 use moorline_protocol::{
-    CloseReason, Ending, ErrorCode, HandshakeFailure, HandshakeRefusal, Settings,
+    CloseReason, Ending, ErrorCode, Frame, HandshakeFailure, HandshakeRefusal, Settings,
 };
 use support::{Ours, REAL, Who, around, end, frame, hex, id_of, message, peers, ping, whoami};
 
@@ -331,6 +331,51 @@ fn more_requests_than_we_take_are_dropped_or_end_the_connection_and_so_do_too_ma
         );
         let taken = (0..1000).take_while(|_| ours.hear(&long).is_ok()).count();
         assert_eq!(taken, 256 * 1024 / 3064);
+    }
+}
+
+#[test]
+fn last_values_are_short_and_kept_only_for_streams_that_somebody_hears() {
+    for dialect in BOTH {
+        let one_of_us = Who { tags: "moorline.32.16", ..REAL };
+        let wide = GofastSettings { buffersize: Some(1 << 20), ..settings() };
+        let mut ours = Ours::met(dialect, wide.clone(), one_of_us);
+        let word = |nth: u64, value: &[u8]| {
+            let body = [&[4], value].concat();
+            frame(dialect, 0xc7, peers(dialect, nth), id_of(dialect, 15), &body)
+        };
+        let start = |nth: u64| frame(dialect, 0x9f, peers(dialect, nth), 113, b"");
+        let in_use = |ours: &Ours| ours.local.recv.stats().in_use;
+        let before = in_use(&ours);
+        // Reset by the peer, ended by it after a reset of ours, and never ended at all.
+        for nth in 0..30_u32 {
+            let opaque = 100 + u64::from(nth);
+            ours.hear(&start(opaque)).unwrap();
+            ours.hear(&word(opaque, &[7; 16 * 1024])).unwrap();
+            assert_eq!(in_use(&ours), before + 1, "stream {nth}");
+            if nth % 3 == 0 {
+                let reset = frame(
+                    dialect,
+                    0xc7,
+                    peers(dialect, opaque),
+                    id_of(dialect, 15),
+                    &[3, 0, 0, 0, 7, 0, 0],
+                );
+                assert_eq!(ours.hear(&reset).unwrap().len(), 1);
+                assert_eq!(in_use(&ours), before);
+                continue;
+            }
+            let (stream, message) = (2 + 2 * nth, "no".into());
+            ours.say(&Frame::Reset { stream, code: ErrorCode(7), message }).unwrap();
+            if nth % 3 == 1 {
+                ours.hear(&end(dialect, peers(dialect, opaque))).unwrap();
+                assert_eq!(in_use(&ours), before);
+            }
+        }
+        assert!(in_use(&ours) <= before + 1);
+        ours.hear(&start(5)).unwrap();
+        let rule = ours.breaks(&word(5, &[7; 16 * 1024 + 1]));
+        assert!(rule.contains("last value"), "{rule}");
     }
 }
 

@@ -6,7 +6,7 @@ use moorline_buffers::RecvBuffer;
 use moorline_protocol::{Body, CloseReason, Frame};
 
 use super::{Decoder, ECHO_OF_CUT, ECHO_OF_END, ECHO_OF_PING, Heard, OVERLAP, Said, Short, What};
-use crate::dialect::OURS;
+use crate::dialect::{Dialect, OURS};
 use crate::extension::Word;
 use crate::opaques::Meaning;
 use crate::sight::broken;
@@ -29,23 +29,24 @@ impl Decoder {
                 let what = if failed { What::Error(id) } else { What::Response(id) };
                 Ok(Heard::Message(what, said.body))
             }
-            Meaning::Pings => self.echo(self.body(&said, frame)),
+            Meaning::Pings => {
+                let (mark, number) = echoed(self.shared.dialect, self.body(&said, frame))
+                    .ok_or(broken("an echo that is not what was said"))?;
+                self.echo(mark, number)
+            }
             _ => Err(OVERLAP.into()),
         }
     }
 
-    fn echo(&self, body: &[u8]) -> Result<Heard, CloseReason> {
-        let text = ping_said(self.shared.dialect, body);
-        let parsed = text.and_then(|text| {
-            let (mark, digits) = text.split_first()?;
-            Some((*mark, std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?))
-        });
-        let (mark, number) = parsed.ok_or(broken("an echo that is not what was said"))?;
+    fn echo(&mut self, mark: u8, number: u64) -> Result<Heard, CloseReason> {
         match (mark, u32::try_from(number)) {
             (ECHO_OF_PING, _) => Ok(Heard::Say(Short::Pong(number))),
             (ECHO_OF_END, Ok(stream)) => {
-                let told = self.shared.lock().streams.hear_echo(stream);
-                Ok(if told { Heard::Say(Short::End(stream)) } else { Heard::Nothing })
+                if self.shared.lock().streams.hear_echo(stream) {
+                    return Ok(Heard::Say(Short::End(stream)));
+                }
+                self.drop_trailers();
+                Ok(Heard::Nothing)
             }
             (ECHO_OF_CUT, Ok(id)) => {
                 let waits = self.shared.lock().requests.answered(id);
@@ -54,6 +55,12 @@ impl Decoder {
             _ => Err(broken("an echo that is not what was said").into()),
         }
     }
+}
+
+/// The mark and the number of a ping of ours.
+fn echoed(dialect: Dialect, body: &[u8]) -> Option<(u8, u64)> {
+    let (mark, digits) = ping_said(dialect, body)?.split_first()?;
+    Some((*mark, std::str::from_utf8(digits).ok()?.parse().ok()?))
 }
 
 /// Why a request has failed, said by one of us.

@@ -1,5 +1,6 @@
 //! Words that two of us have, and gofast has not.
 
+use moorline_protocol::limits::UNIT_MAX;
 use moorline_protocol::{CloseReason, Farewell, Frame};
 
 use super::{Decoder, Heard, Said, Short};
@@ -55,17 +56,18 @@ impl Decoder {
                 }))
             }
             Word::Trailer(value) => {
+                if value.len() > UNIT_MAX {
+                    return Err(broken("a last value longer than 16 KiB").into());
+                }
                 if self.trailers.iter().any(|(of, _)| *of == stream) {
                     return Err(broken("a second last value of a stream").into());
                 }
-                let heard = self
-                    .shared
-                    .stream_at(opaque)
-                    .and_then(|at| self.shared.lock().streams.find(at));
-                if heard.is_some_and(|(_, is_heard)| is_heard) {
-                    let mut buffer = self.pool.acquire(value.len())?;
-                    buffer.extend_from_slice(value)?;
-                    buffer.mark_opened(value.len());
+                let mut buffer = self.pool.acquire(value.len())?;
+                buffer.extend_from_slice(value)?;
+                buffer.mark_opened(value.len());
+                // Those that this side has reset meanwhile have ends that may never come.
+                self.drop_trailers();
+                if self.shared.lock().streams.is_heard(stream) {
                     self.trailers.push((stream, buffer));
                 } else {
                     Counters::add(&self.shared.counters.n_mdrops, 1);

@@ -1,6 +1,7 @@
 //! Frames about streams.
 
 use moorline_buffers::SendBuffer;
+use moorline_protocol::limits::UNIT_MAX;
 use moorline_protocol::{EncodeError, Frame, Lane, Opening};
 
 use super::{GofastEncoder, Target, check};
@@ -88,6 +89,12 @@ impl GofastEncoder {
         if !trailer.is_empty() {
             if !self.shared.ours {
                 return Err(EncodeError::Unsupported("a last value at the end of a stream"));
+            }
+            if trailer.len() > UNIT_MAX {
+                return Err(EncodeError::Unsupported(
+                    "a last value longer than 16 KiB; send it as a message on the stream before its \
+                     end",
+                ));
             }
             if let Some((opaque, _)) = self.shared.lock().streams.say(stream) {
                 let way = Some(Way::of(Flow::Data, lane));
