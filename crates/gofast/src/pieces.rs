@@ -32,13 +32,16 @@ pub(crate) enum Flow {
 
 const FLOWS: u8 = 4;
 
-/// Ways there are.
-const WAYS: usize = 12;
+/// Ways there are: the flows of three lanes, and control.
+const WAYS: usize = 13;
 
 /// Of what a frame is put together: head, body in two parts, tail.
 const PARTS: usize = 4;
 
 impl Way {
+    /// What a session says before all lanes.
+    pub(crate) const CONTROL: Self = Self(12);
+
     pub(crate) const fn of(flow: Flow, lane: Lane) -> Self {
         // In the bulk lane posts and requests are one flow.
         let flow = match (flow, lane) {

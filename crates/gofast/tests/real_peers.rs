@@ -7,8 +7,11 @@ mod support;
 
 use std::time::Duration;
 
+use moorline_buffers::SendBuffer;
 use moorline_gofast::{Dialect, GofastSettings};
-use moorline_protocol::{Body, EncodeError, ErrorCode, Format, Frame, Meta, Opening, Settings};
+use moorline_protocol::{
+    Body, EncodeError, ErrorCode, Format, Frame, Lane, Meta, Opening, Settings,
+};
 use support::{
     Ask, AskOther, Note, Numberless, Ours, REAL, Seen, Talk, Who, end, frame, hex, id_of, kind_of,
     peers, ping, whoami,
@@ -391,6 +394,49 @@ fn nothing_longer_than_the_peers_buffer_is_sent() {
         assert!(matches!(ours.say(&request(0, &long)), Err(EncodeError::TooLarge { .. })));
         let opaque = first_request(dialect);
         assert!(ours.breaks(&frame(dialect, 0x81, opaque, 112, b"")).contains("overlap"));
+    }
+}
+
+#[test]
+fn echoes_and_opening_messages_may_be_longer_than_a_block() {
+    for dialect in BOTH {
+        let wide = GofastSettings { buffersize: Some(1 << 20), ..GofastSettings::default() };
+        let mut ours = Ours::met(dialect, wide, Who { buffersize: 1 << 20, ..REAL });
+        let text = "x".repeat(65_535);
+        let (ping_id, opaque) = (id_of(dialect, 1), peers(dialect, 2));
+        let asks = frame(dialect, 0x81, opaque, ping_id, &ping(dialect, &text));
+        assert_eq!(ours.hear(&asks).unwrap(), ["ping 1"]);
+        assert_eq!(ours.say(&Frame::Pong { nonce: 1 }).unwrap(), asks);
+        let body = vec![7; 100_000];
+        let opening = Opening::Typed { kind: kind_of::<Talk>(), body: Body::Borrowed(&body) };
+        let long = Frame::Open { stream: 3, opening, credit: 0, meta: Meta::default() };
+        let said = Seen::read(dialect, &ours.say(&long).unwrap());
+        assert_eq!((said.kind, said.opaque, said.id), (0x9f, first_stream(dialect), 113));
+        assert_eq!(said.body, body);
+        assert_eq!(ours.counts().n_txstart, 1);
+        // An echo on its way does not meet an answer on its way.
+        let blocks = |frame: &Frame<'_>, ours: &Ours| {
+            let mut chain = SendBuffer::new(&ours.local.blocks);
+            let opened = ours.opened.as_ref().unwrap();
+            opened.encoder.encode(frame, Lane::High, &mut chain).unwrap();
+            std::iter::from_fn(move || chain.pop_block())
+        };
+        ours.hear(&asks).unwrap();
+        ours.hear(&frame(dialect, 0x81, opaque, 112, b"")).unwrap();
+        let mut answer = blocks(&Frame::Response { id: 0, body: Body::Borrowed(&body) }, &ours);
+        let mut echo = blocks(&Frame::Pong { nonce: 2 }, &ours);
+        loop {
+            let both = [answer.next(), echo.next()];
+            if both.iter().all(Option::is_none) {
+                break;
+            }
+            for block in both.into_iter().flatten() {
+                ours.opened.as_mut().unwrap().sealing.seal(block, &mut ours.wire).unwrap();
+            }
+        }
+        let said = Seen::read_all(dialect, &ours.said());
+        let lens: Vec<_> = said.iter().map(|seen| (seen.id, seen.body.len())).collect();
+        assert_eq!(lens, [(ping_id, ping(dialect, &text).len()), (112, 100_000)]);
     }
 }
 

@@ -70,7 +70,9 @@ impl GofastEncoder {
         let dialect = self.shared.dialect;
         loop {
             let Some((opaque, owed)) = self.shared.lock().owed.next(number) else { return Ok(()) };
-            let target = Target { kind: Kind::Request, opaque, id: 0, way: None };
+            // The text of a ping may have 65,535 bytes.
+            let way = Some(Way::CONTROL);
+            let target = Target { kind: Kind::Request, opaque, id: 0, way };
             match owed {
                 Owed::Ping(said) => {
                     let mut body = Vec::with_capacity(said.len() + 8);

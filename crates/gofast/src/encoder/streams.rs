@@ -23,7 +23,7 @@ impl GofastEncoder {
         match frame {
             Frame::Open { stream, opening, meta, .. } => {
                 check(meta)?;
-                self.open(*stream, opening, out)
+                self.open(*stream, opening, lane, out)
             }
             Frame::Data { acknowledge: true, .. } => {
                 Err(EncodeError::Unsupported("messages that are acknowledged"))
@@ -57,6 +57,7 @@ impl GofastEncoder {
         &self,
         stream: u32,
         opening: &Opening<'_>,
+        lane: Lane,
         out: &mut SendBuffer,
     ) -> Result<(), EncodeError> {
         let shared = &*self.shared;
@@ -68,7 +69,9 @@ impl GofastEncoder {
         let begun =
             shared.lock().streams.begin_ours(stream, id, |place| shared.opaques.stream(place));
         let opaque = begun.ok_or(EncodeError::Streams { limit: shared.opaques.streams() })?;
-        let target = Target { kind: Kind::Start, opaque, id, way: None };
+        // Sessions queue it among the requests.
+        let way = Some(Way::of(Flow::Requests, lane));
+        let target = Target { kind: Kind::Start, opaque, id, way };
         let result = match opening {
             Opening::Typed { body, .. } => self.message(target, [body.bytes(), &[]], out),
             Opening::Raw { name } => self.message(target, [name.as_bytes(), &[]], out),
