@@ -196,7 +196,7 @@ impl GofastEncoder {
         &text[..text.floor_char_boundary(max)]
     }
 
-    /// A ping of gofast's, with a text by which its echo is known.
+    /// A ping, with a text by which its echo is known.
     fn ping(&self, mark: u8, number: u64, out: &mut SendBuffer) -> Result<(), EncodeError> {
         let ping = ShortPing::new(&self.shared, mark, number);
         self.append(&ping.packet(), None, out)

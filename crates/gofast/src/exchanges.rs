@@ -4,9 +4,11 @@
 //! One for each connection, behind a short lock, because the driver, senders on any thread and the
 //! writer all look at it: see decision 0013.
 
+mod asked;
 mod requests;
 mod streams;
 
+pub(crate) use self::asked::Asked;
 pub(crate) use self::requests::{NoSlot, Owed, Owing, Requests};
 pub(crate) use self::streams::{At, Begun, EndSaid, Ends, Last, Streams};
 
@@ -16,4 +18,5 @@ pub(crate) struct Exchanges {
     pub(crate) requests: Requests,
     pub(crate) streams: Streams,
     pub(crate) owed: Owing,
+    pub(crate) asked: Asked,
 }

@@ -30,10 +30,10 @@
 //! | bad answer | a word of ours | not sent, counted: the caller's own patience is the guard |
 //! | cancel | a word of ours | not sent; a late answer is dropped |
 //! | stream: open, messages | start, messages | all messages have the id of the opening one |
-//! | end of one way | finish | behind it a ping, whose echo ends the other way if its own finish does not |
+//! | end of one way | finish | behind it a question, whose answer ends the other way if its own finish does not |
 //! | last value, stream of bytes | a word of ours, a reserved id | `Unsupported` |
 //! | reset | a word of ours and finish | finish |
-//! | ping, barrier | ping, its echo | |
+//! | ping, barrier | ping, its echo | a question whoami, its answer, because it does not flush an echo |
 //! | goodbye, drain | words of ours | the end of the bytes |
 //! | credit | nothing | |
 //! | deadline, priority, trace of a call | nothing: they hold on this side | |

@@ -39,6 +39,13 @@ pub const OWED_BYTES_MAX: usize = 256 * 1024;
 /// What such an answer takes beside its text: bookkeeping, and the frame around it.
 pub const OWED_COST: usize = 64;
 
+/// Questions to a real peer that wait for their answers: one for each stream that ends, and pings. More
+/// than a busy line holds, and a mebibyte here.
+pub const ASKED_MAX: usize = 65_536;
+
+/// Bytes of our name in such a question: it must fit the smallest buffer of a peer's.
+pub const ASKED_NAME_MAX: usize = 16;
+
 /// Fewest opaques a side can do with: one each for posts, pings and whoami, the rest is shared by
 /// requests and streams.
 pub const OPAQUES_MIN: u64 = 16;

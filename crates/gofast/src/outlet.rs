@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use moorline_buffers::{Block, SendBuffer};
-use moorline_protocol::{CloseReason, Sealing};
+use moorline_protocol::{CloseReason, ErrorCode, Sealing, Violation};
 
 use crate::decoder::ECHO_OF_CUT;
+use crate::message;
 use crate::opaques::Meaning;
 use crate::packet::{Kind, TooLongOrNoMemory};
 use crate::pieces::{Gathered, Gathering};
 use crate::shared::Shared;
 use crate::sight::{Sight, look};
 use crate::stats::Counters;
-use crate::whoami::ShortPing;
+use crate::whoami::{ShortPing, Whoami, marked};
 
 pub(crate) struct Outlet {
     shared: Arc<Shared>,
@@ -44,7 +45,7 @@ impl Outlet {
                 TooLongOrNoMemory::TooLong { .. } => CloseReason::Truncated,
             })?;
             if let Some(front) = chain.front() {
-                self.note(front.bytes());
+                self.note(front.bytes())?;
             }
             wire.append(&mut chain);
         }
@@ -52,7 +53,7 @@ impl Outlet {
     }
 
     /// `bytes` are whole frames, or the beginning of a long one.
-    fn note(&self, mut bytes: &[u8]) {
+    fn note(&self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         let mut sent = Sent::default();
         while let Ok(Sight::Whole(seen) | Sight::Partly(seen)) =
             look(self.shared.dialect, bytes, u64::MAX)
@@ -67,13 +68,34 @@ impl Outlet {
                     self.shared.end_left(seen.opaque);
                 }
                 Kind::Request => match self.shared.opaques.meaning(seen.opaque) {
-                    Some(Meaning::Request(_) | Meaning::Pings) => sent.requests += 1,
+                    Some(Meaning::Request(_)) => sent.requests += 1,
+                    Some(Meaning::Pings) => {
+                        sent.requests += 1;
+                        self.asked(bytes.get(seen.inner).unwrap_or(&[]))?;
+                    }
                     _ => sent.answers += 1,
                 },
             }
             bytes = bytes.get(seen.len..).unwrap_or(&[]);
         }
         sent.count(&self.shared.counters);
+        Ok(())
+    }
+
+    /// A question leaves. A real peer's answers say nothing but that they are answers.
+    fn asked(&self, message: &[u8]) -> Result<(), CloseReason> {
+        let shared = &*self.shared;
+        if shared.ours {
+            return Ok(());
+        }
+        let (_, body) = message::read(shared.dialect, message).expect("we have written it");
+        let text = Whoami::asked(shared.dialect, &shared.asks, &message[body]);
+        let (mark, number) = text.and_then(marked).expect("each has a mark and a number");
+        if shared.lock().asked.note(mark, number) {
+            return Ok(());
+        }
+        const RULE: &str = "a peer answers what it is asked, and reads on";
+        Err(Violation::with_code(11, RULE, ErrorCode::FLOW).into())
     }
 }
 
@@ -109,13 +131,13 @@ impl Sealing for Outlet {
             Gathered::Kept => {}
             Gathered::Frames(block) => {
                 Counters::add(&counters.n_txbyte, block.len() as u64);
-                self.note(block.bytes());
+                self.note(block.bytes())?;
                 wire.push_block(block);
             }
             Gathered::Whole(mut frame) => {
                 Counters::add(&counters.n_txbyte, frame.len() as u64);
                 if let Some(front) = frame.front() {
-                    self.note(front.bytes());
+                    self.note(front.bytes())?;
                 }
                 wire.append(&mut frame);
             }

@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) press: Press,
     /// Who we are, for whoever asks again.
     pub(crate) whoami: Vec<u8>,
+    /// The beginning of it, for questions.
+    pub(crate) asks: Vec<u8>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) exchanges: Mutex<Exchanges>,
     /// Among the open connections until the last part is gone.

@@ -1,9 +1,9 @@
 //! gofast's own messages: who somebody is, a ping, a sign of life; with bodies in two dialects.
 
 use crate::compress::Compression;
-use crate::dialect::{Dialect, PING};
+use crate::dialect::{Dialect, PING, WHOAMI};
 use crate::head::{HEAD_LEN_MAX, Head, major, put_head};
-use crate::limits::NAME_MAX;
+use crate::limits::{ASKED_NAME_MAX, NAME_MAX};
 use crate::packet::{Inner, Kind, Packet};
 use crate::shared::Shared;
 
@@ -51,6 +51,24 @@ impl Whoami {
             }
         }
         out
+    }
+
+    /// What stands before the tags in a question that is asked for nothing but an answer.
+    pub(crate) fn asks(&self, dialect: Dialect) -> Vec<u8> {
+        let name = self.name[..self.name.len().min(ASKED_NAME_MAX)].to_vec();
+        let mut body = Self { name, tags: String::new(), ..self.clone() }.encode(dialect);
+        // No tags: a length of two bytes, or an empty byte string and the end of the array.
+        body.truncate(body.len() - 2);
+        body
+    }
+
+    /// The tags of such a question of ours.
+    pub(crate) fn asked<'a>(dialect: Dialect, asks: &[u8], body: &'a [u8]) -> Option<&'a [u8]> {
+        let mut tags = body.strip_prefix(asks)?;
+        match dialect {
+            Dialect::Y2016 => take_bytes(&mut tags),
+            Dialect::Y2017 => text(tags),
+        }
     }
 
     pub(crate) fn decode(dialect: Dialect, body: &[u8]) -> Option<Self> {
@@ -144,9 +162,15 @@ pub(crate) fn ping_body(dialect: Dialect, said: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A ping of ours, with a text by which its echo is known: a mark and a number.
-pub(crate) struct ShortPing {
+///
+/// gofast does not flush the echo of a ping: one that sends in batches, and has nothing more to say,
+/// keeps it. It does flush who it is. So a real peer is asked that, with the text for the outlet among
+/// our tags, which only an answer of ours is read for.
+pub(crate) struct ShortPing<'a> {
     dialect: Dialect,
     opaque: u64,
+    /// What stands before the text in a whoami. Empty: it is a ping.
+    whoami: &'a [u8],
     body: [u8; SHORT_PING_MAX],
     len: usize,
 }
@@ -154,8 +178,8 @@ pub(crate) struct ShortPing {
 /// A mark and 20 digits, and 3 bytes around them.
 const SHORT_PING_MAX: usize = 24;
 
-impl ShortPing {
-    pub(crate) fn new(shared: &Shared, mark: u8, number: u64) -> Self {
+impl<'a> ShortPing<'a> {
+    pub(crate) fn new(shared: &'a Shared, mark: u8, number: u64) -> Self {
         let dialect = shared.dialect;
         let mut body = [0; SHORT_PING_MAX];
         body[2] = mark;
@@ -172,14 +196,28 @@ impl ShortPing {
                 2 + said
             }
         };
-        Self { dialect, opaque: shared.opaques.pings(), body, len }
+        let whoami = if shared.ours { &[] } else { &shared.asks[..] };
+        Self { dialect, opaque: shared.opaques.pings(), whoami, body, len }
     }
 
     pub(crate) fn packet(&self) -> Packet<'_> {
-        let inner =
-            Inner::Message { id: self.dialect.id_of(PING), body: [&self.body[..self.len], &[]] };
+        let text = &self.body[..self.len];
+        let (built_in, body) = if self.whoami.is_empty() {
+            (PING, [text, &[]])
+        } else {
+            // A ping is an array of 2016 with a text in it, a whoami one that ends with a text.
+            let begun = usize::from(self.dialect == Dialect::Y2016);
+            (WHOAMI, [self.whoami, &text[begun..]])
+        };
+        let inner = Inner::Message { id: self.dialect.id_of(built_in), body };
         Packet { dialect: self.dialect, kind: Kind::Request, opaque: self.opaque, inner }
     }
+}
+
+/// The mark and the number in the text of a ping of ours.
+pub(crate) fn marked(text: &[u8]) -> Option<(u8, u64)> {
+    let (mark, digits) = text.split_first()?;
+    Some((*mark, std::str::from_utf8(digits).ok()?.parse().ok()?))
 }
 
 /// Writes a number in decimal and returns how many digits it has.

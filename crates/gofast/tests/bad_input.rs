@@ -393,9 +393,14 @@ fn an_echo_that_was_never_said_ends_the_connection() {
         };
         for text in ["", "p", "x1", "p-1", "s99999999999", "p18446744073709551616"] {
             assert!(met(dialect).breaks(&echo(text)).contains("echo"), "{text}");
+            let one_of_us = Who { tags: "moorline.32.16", ..REAL };
+            let mut ours = Ours::met(dialect, settings(), one_of_us);
+            assert!(ours.breaks(&echo(text)).contains("echo"), "{text}");
         }
         // A stream that is not there: nothing.
-        assert!(met(dialect).hear(&echo("s77")).unwrap().is_empty());
+        let one_of_us = Who { tags: "moorline.32.16", ..REAL };
+        let mut ours = Ours::met(dialect, settings(), one_of_us);
+        assert!(ours.hear(&echo("s77")).unwrap().is_empty());
     }
 }
 

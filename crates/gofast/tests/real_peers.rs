@@ -17,6 +17,9 @@ use support::{
     peers, ping, whoami,
 };
 
+/// Ours, unless set.
+const BUFFERSIZE: u64 = 16 * 1024 * 1024 + 53;
+
 const BOTH: [Dialect; 2] = [Dialect::Y2016, Dialect::Y2017];
 
 fn met(dialect: Dialect) -> Ours {
@@ -48,6 +51,29 @@ fn end_of(stream: u32) -> Frame<'static> {
 /// Our opaque for pings, and those of the first request and stream.
 fn pings(dialect: Dialect) -> u64 {
     if dialect == Dialect::Y2016 { 1001 } else { 1004 }
+}
+
+/// What we ask a real peer only to hear an answer, and its answer.
+fn question(dialect: Dialect, text: &str) -> Vec<u8> {
+    let name = b"tests";
+    match dialect {
+        Dialect::Y2016 => {
+            let mut out = Vec::new();
+            let mut writer = minicbor::Encoder::new(&mut out);
+            writer.begin_array().unwrap().bytes(name).unwrap().u64(1).unwrap();
+            writer.u64(BUFFERSIZE).unwrap().bytes(text.as_bytes()).unwrap().end().unwrap();
+            out
+        }
+        Dialect::Y2017 => {
+            let len = u16::try_from(text.len()).unwrap().to_be_bytes();
+            let size = BUFFERSIZE.to_be_bytes();
+            [b"\x05tests\x01", &size[..], &len, text.as_bytes()].concat()
+        }
+    }
+}
+
+fn echo(dialect: Dialect) -> Vec<u8> {
+    frame(dialect, 0x81, pings(dialect), id_of(dialect, 2), &whoami(dialect, REAL))
 }
 
 fn first_request(dialect: Dialect) -> u64 {
@@ -199,12 +225,35 @@ fn pings_are_answered_with_their_text_and_whoamis_again() {
         assert_eq!(opaques, [(base + 2, ping_id), (base + 3, whoami_id), (base + 4, ping_id)]);
         assert_eq!(said[0].body, ping(dialect, "hello"));
         assert!(ours.say(&Frame::Pong { nonce: 3 }).unwrap().is_empty());
-        // Ours, and its echo.
-        let said = Seen::read(dialect, &ours.say(&Frame::Ping { nonce: 77 }).unwrap());
-        assert_eq!((said.kind, said.opaque, said.id), (0x81, pings(dialect), ping_id));
-        assert_eq!(said.body, ping(dialect, "p77"));
-        let echo = frame(dialect, 0x81, said.opaque, ping_id, &said.body);
-        assert_eq!(ours.hear(&echo).unwrap(), ["pong 77"]);
+        // Ours, and their answers: it is asked who it is, because it would keep the echo of a ping.
+        for nonce in [77, 78] {
+            let said = Seen::read(dialect, &ours.say(&Frame::Ping { nonce }).unwrap());
+            assert_eq!((said.kind, said.opaque, said.id), (0x81, pings(dialect), whoami_id));
+            assert_eq!(said.body, question(dialect, &format!("p{nonce}")));
+        }
+        assert_eq!(ours.hear(&echo(dialect)).unwrap(), ["pong 77"]);
+        assert_eq!(ours.hear(&echo(dialect)).unwrap(), ["pong 78"]);
+        assert!(ours.breaks(&echo(dialect)).contains("echo"));
+    }
+}
+
+#[test]
+fn what_a_peer_is_asked_fits_the_smallest_buffer() {
+    for dialect in BOTH {
+        let settings = GofastSettings {
+            name: Some("x".repeat(255)),
+            version: u64::MAX,
+            tags: "gzip,lzw".into(),
+            opaque_start: Some(*dialect.opaques().end() - 100),
+            opaque_end: Some(*dialect.opaques().end()),
+            ..GofastSettings::default()
+        };
+        let mut ours = Ours::met(dialect, settings, Who { buffersize: 128, ..REAL });
+        let said = ours.say(&Frame::Ping { nonce: u64::MAX }).unwrap();
+        assert!(said.len() <= 128, "{} bytes", said.len());
+        let asked = Seen::read(dialect, &said);
+        let answer = frame(dialect, 0x81, asked.opaque, asked.id, &whoami(dialect, REAL));
+        assert_eq!(ours.hear(&answer).unwrap(), [format!("pong {}", u64::MAX)]);
     }
 }
 
@@ -260,12 +309,12 @@ fn a_stream_of_ours_ends_both_ways_when_the_peer_has_heard_its_end() {
         let bytes = end(dialect, opaque);
         assert_eq!(said[..bytes.len()], bytes);
         let asked = Seen::read(dialect, &said[bytes.len()..]);
-        assert_eq!((asked.opaque, asked.body), (pings(dialect), ping(dialect, "s3")));
+        assert_eq!((asked.opaque, asked.id), (pings(dialect), id_of(dialect, 2)));
+        assert_eq!(asked.body, question(dialect, "s3"));
         // What it sent before it heard ours is heard, what comes later is not.
         let late = frame(dialect, 0xc7, opaque, 113, b"late");
         assert_eq!(ours.hear(&late).unwrap(), ["data 3 4"]);
-        let echo = frame(dialect, 0x81, pings(dialect), id_of(dialect, 1), &ping(dialect, "s3"));
-        assert_eq!(ours.hear(&echo).unwrap(), ["end 3 0"]);
+        assert_eq!(ours.hear(&echo(dialect)).unwrap(), ["end 3 0"]);
         assert!(ours.hear(&late).unwrap().is_empty());
         assert!(ours.hear(&end(dialect, opaque)).unwrap().is_empty(), "some peers say so, too");
         assert_eq!((ours.counts().n_mdrops, ours.counts().n_rxfin), (1, 1));

@@ -14,7 +14,7 @@ use crate::compress::{Press, Unpress};
 use crate::decoder::Decoder;
 use crate::dialect::{Dialect, HEARTBEAT, WHOAMI};
 use crate::encoder::GofastEncoder;
-use crate::exchanges::{Ends, Exchanges, Owing, Requests, Streams};
+use crate::exchanges::{Asked, Ends, Exchanges, Owing, Requests, Streams};
 use crate::limits::{
     FRAME_OVERHEAD_MAX, MEETING_HEARTBEATS_MAX, PEER_BUFFERSIZE_MIN, REQUESTS_MAX_DEFAULT,
     STREAMS_MAX_DEFAULT, WHOAMI_MAX,
@@ -188,6 +188,7 @@ impl Meeting {
             frame_max: peer.buffersize,
             press: Press::new(peer.compressions(), side.settings.gzip_level, peer.buffersize),
             whoami: std::mem::take(&mut self.whoami),
+            asks: own_whoami(side).asks(side.dialect),
             counters: Arc::clone(&self.counters),
             exchanges: Mutex::new(Exchanges {
                 requests: Requests::new(own.in_flight_max),
@@ -197,6 +198,7 @@ impl Meeting {
                     opaques.streams(),
                 ),
                 owed: Owing::default(),
+                asked: Asked::default(),
             }),
             _entered: side.stats.enter(&name, peer.version, &self.counters),
         });

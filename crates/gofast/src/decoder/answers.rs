@@ -6,12 +6,12 @@ use moorline_buffers::RecvBuffer;
 use moorline_protocol::{Body, CloseReason, Frame};
 
 use super::{Decoder, ECHO_OF_CUT, ECHO_OF_END, ECHO_OF_PING, Heard, OVERLAP, Said, Short, What};
-use crate::dialect::{Dialect, OURS};
+use crate::dialect::OURS;
 use crate::extension::Word;
 use crate::opaques::Meaning;
 use crate::sight::broken;
 use crate::stats::Counters;
-use crate::whoami::ping_said;
+use crate::whoami::{marked, ping_said};
 
 impl Decoder {
     /// An answer to something of ours: nobody else may use our opaques.
@@ -30,8 +30,13 @@ impl Decoder {
                 Ok(Heard::Message(what, said.body))
             }
             Meaning::Pings => {
-                let (mark, number) = echoed(self.shared.dialect, self.body(&said, frame))
-                    .ok_or(broken("an echo that is not what was said"))?;
+                let asked = if self.shared.ours {
+                    ping_said(self.shared.dialect, self.body(&said, frame)).and_then(marked)
+                } else {
+                    // Who it is we know.
+                    self.shared.lock().asked.answered()
+                };
+                let (mark, number) = asked.ok_or(broken("an echo that is not what was said"))?;
                 self.echo(mark, number)
             }
             _ => Err(OVERLAP.into()),
@@ -55,12 +60,6 @@ impl Decoder {
             _ => Err(broken("an echo that is not what was said").into()),
         }
     }
-}
-
-/// The mark and the number of a ping of ours.
-fn echoed(dialect: Dialect, body: &[u8]) -> Option<(u8, u64)> {
-    let (mark, digits) = ping_said(dialect, body)?.split_first()?;
-    Some((*mark, std::str::from_utf8(digits).ok()?.parse().ok()?))
 }
 
 /// Why a request has failed, said by one of us.
