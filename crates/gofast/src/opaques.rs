@@ -60,6 +60,11 @@ impl Opaques {
             ));
         }
         let holes = dialect.reserved_opaques();
+        // What counts positions begins with one that can be used.
+        let mut start = start;
+        while holes.contains(&start) {
+            start += 1;
+        }
         let mut opaques = Self { start, end, holes, posts: 0, whoami: 0, requests: 0, streams: 0 };
         let count = opaques.count();
         if count < OPAQUES_MIN {
@@ -123,7 +128,11 @@ impl Opaques {
             return Some(Meaning::Whoami);
         }
         let holes = self.holes.iter().filter(|hole| (self.start..=opaque).contains(hole));
-        let position = opaque - self.start - holes.count() as u64;
+        let below = holes.count() as u64;
+        if below > 0 && self.holes.contains(&opaque) {
+            return Some(Meaning::Unused);
+        }
+        let position = opaque - self.start - below;
         Some(match position {
             POSTS => Meaning::Posts,
             PINGS => Meaning::Pings,
@@ -186,6 +195,31 @@ mod tests {
         assert_eq!(all.meaning(1199), Some(Meaning::Whoami));
         assert_eq!(all.meaning(1198), Some(Meaning::Unused));
         assert_eq!((all.meaning(999), all.meaning(1200)), (None, None));
+    }
+
+    #[test]
+    fn a_range_may_begin_and_end_with_reserved_ones() {
+        for (start, end, posts) in [
+            (1001, 1200, 1004),
+            (1003, 1200, 1004),
+            (22_098, 22_300, 22_099),
+            (55_799, 55_820, 55_800),
+        ] {
+            let all = opaques(start, end);
+            assert_eq!((all.posts(), all.pings(), all.whoami()), (posts, posts + 1, end));
+            for opaque in start..posts {
+                assert_eq!(all.meaning(opaque), None);
+            }
+            assert_eq!(all.meaning(posts), Some(Meaning::Posts));
+            assert_eq!(all.meaning(all.request(0)), Some(Meaning::Request(0)));
+        }
+        let all = opaques(900, 1003);
+        assert_eq!(all.whoami(), 1000);
+        for opaque in 1001..=1003 {
+            assert_eq!(all.meaning(opaque), Some(Meaning::Unused), "not what is before it");
+        }
+        let why = Opaques::new(Dialect::Y2017, (1001, 1018), true).unwrap_err();
+        assert!(why.contains("are 15 but for reserved"), "{why}");
     }
 
     #[test]
