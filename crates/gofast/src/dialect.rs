@@ -118,12 +118,15 @@ impl Dialect {
         }
     }
 
-    /// Where each side's opaques lie unless set, so that two of us agree without a word.
+    /// Where each side's opaques lie unless set, so that two of us agree without a word. Whoever
+    /// listens keeps clear of gofast's clients, which have 1000 to 5000 unless set and 160,000 onwards in
+    /// its examples; whoever dials, of its servers from 1000 on.
     #[must_use]
     pub const fn default_range(self, dials: bool) -> (u64, u64) {
         match (self, dials) {
-            (_, false) => (1000, 5999),
+            (Self::Y2016, false) => (40_000, 44_999),
             (Self::Y2016, true) => (30_000, 34_999),
+            (Self::Y2017, false) => (200_000, 204_999),
             (Self::Y2017, true) => (160_000, 164_999),
         }
     }
@@ -134,12 +137,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn default_ranges_lie_within_bounds_and_apart() {
+    fn default_ranges_lie_within_bounds_and_apart_from_each_other_and_gofasts() {
         for dialect in [Dialect::Y2016, Dialect::Y2017] {
             let ((listens, until), (dials, end)) =
                 (dialect.default_range(false), dialect.default_range(true));
-            assert!(listens < until && until < dials && dials < end);
-            assert!(dialect.opaques().contains(&listens) && dialect.opaques().contains(&end));
+            assert!(dials < end && end < listens && listens < until);
+            assert!(dialect.opaques().contains(&dials) && dialect.opaques().contains(&until));
+            // A client of gofast's, by default and in its examples; a server in them.
+            for (start, last) in [(1000, 5000), (160_000, 200_000 - 1)] {
+                assert!(listens > last || until < start);
+            }
+            assert!(dials > 5000);
         }
     }
 }

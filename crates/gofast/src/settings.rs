@@ -26,8 +26,8 @@ pub struct GofastSettings {
     /// peer is told. From 256 to a little below 1 GiB. Default: what the service's `message_max` needs,
     /// so that what fits other protocols fits this one; gofast's is 512.
     pub buffersize: Option<u64>,
-    /// First opaque of this side. Default 1000 for who listens; 160,000 for who dials, and 30,000 in
-    /// the dialect of 2016. The ranges of both sides must not overlap.
+    /// First opaque of this side. Default 200,000 for who listens and 160,000 for who dials; in the
+    /// dialect of 2016 40,000 and 30,000. The ranges of both sides must not overlap.
     pub opaque_start: Option<u64>,
     /// Last opaque of this side. Default: 4,999 above the first. One is used for each request in
     /// flight and each open stream, up to what sessions allow.

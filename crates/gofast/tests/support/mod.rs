@@ -96,9 +96,13 @@ impl Ours {
     pub(crate) fn new(
         dialect: Dialect,
         dials: bool,
-        settings: GofastSettings,
+        mut settings: GofastSettings,
         limits: Settings,
     ) -> Self {
+        if !dials && settings.opaque_start.is_none() {
+            // As servers in the examples of gofast have them.
+            (settings.opaque_start, settings.opaque_end) = (Some(1000), Some(5999));
+        }
         let gofast = Gofast::with(dialect, settings).unwrap();
         let local = local(limits);
         let handled = HandledTypes::new();
