@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::dialect::{Dialect, Tags};
 use crate::head::{HEAD_LEN_MAX, Head, major, put_head};
-use crate::limits::{GZIP_PLAIN_MAX, NESTED_MAX, SCRATCHES_KEPT_MAX};
+use crate::limits::{GZIP_PLAIN_MAX, NESTED_MAX, SCRATCH_BYTES_KEPT_MAX, SCRATCHES_KEPT_MAX};
 use crate::packet::extend_with_message;
 
 /// A compression by its name in a whoami.
@@ -113,11 +113,25 @@ impl Press {
         })
     }
 
-    pub(crate) fn give_back(&self, scratch: Scratch) {
+    pub(crate) fn give_back(&self, mut scratch: Scratch) {
+        trim(&mut scratch.layer);
+        trim(&mut scratch.packed);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() < SCRATCHES_KEPT_MAX {
             kept.push(scratch);
         }
+    }
+
+    /// Idle: gives back what can be had again.
+    pub(crate) fn park(&self) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+    }
+}
+
+/// What one long message needed is not kept for the short ones that follow.
+fn trim(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > SCRATCH_BYTES_KEPT_MAX {
+        *buffer = Vec::new();
     }
 }
 
@@ -178,6 +192,8 @@ impl Unpress {
         dialect: Dialect,
         inner: &[u8],
     ) -> Result<Unpressed<'_>, &'static str> {
+        trim(&mut self.layer);
+        trim(&mut self.unpacked);
         for nested in 0..=NESTED_MAX {
             let layer = if nested == 0 { inner } else { &self.layer };
             let tag = Head::expect(layer, major::TAG).ok_or("a message begins with a tag")?;

@@ -20,3 +20,12 @@ pub(crate) struct Exchanges {
     pub(crate) owed: Owing,
     pub(crate) asked: Asked,
 }
+
+impl Exchanges {
+    /// Idle: gives back what can be had again.
+    pub(crate) fn park(&mut self) {
+        self.streams.park();
+        self.owed.park();
+        self.asked.park();
+    }
+}

@@ -60,6 +60,10 @@ pub const STREAMS_MAX_DEFAULT: u32 = moorline_protocol::limits::STREAMS_MAX_DEFA
 /// Scratch buffers that are kept for compressing, one for each thread that does so at once.
 pub const SCRATCHES_KEPT_MAX: usize = 4;
 
+/// Bytes that each of their buffers may have to be kept: the messages that are compressed are short, and
+/// a connection that had one of 16 MiB should not hold that for its life.
+pub const SCRATCH_BYTES_KEPT_MAX: usize = 64 * 1024;
+
 /// Smallest buffer of a peer's that a ping and an end of a stream fit in, with opaques of any size.
 pub const PEER_BUFFERSIZE_MIN: u64 = 128;
 

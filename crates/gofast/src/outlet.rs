@@ -146,5 +146,8 @@ impl Sealing for Outlet {
         Ok(())
     }
 
-    fn park(&mut self) {}
+    fn park(&mut self) {
+        self.shared.press.park();
+        self.shared.lock().park();
+    }
 }

@@ -143,3 +143,30 @@ fn nested_tags_end_at_the_limit_and_unwanted_ones_at_once() {
     let unknown = [&[0xd8, 99, 0x41], &[0][..]].concat();
     assert!(unpress(&[Compression::Lzw], &unknown, 4096).unwrap_err().contains("not asked for"));
 }
+
+#[test]
+fn what_a_long_message_needed_is_not_kept() {
+    let press = Press::new(vec![Compression::Lzw], 1, 1 << 30);
+    let long = vec![b'a'; 4 << 20];
+    for body in [&long[..], b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        let pressed = press.press(Y2017, 111, [body, &[]]).unwrap();
+        press.give_back(pressed);
+        let kept = press.kept.lock().unwrap();
+        assert_eq!(kept.len(), 1);
+        let capacity = kept[0].layer.capacity().max(kept[0].packed.capacity());
+        assert!(capacity <= SCRATCH_BYTES_KEPT_MAX, "{capacity} bytes");
+        assert_eq!(kept[0].layer.capacity() > 0, body.len() < 100, "that of short ones is");
+    }
+    press.park();
+    assert_eq!(press.kept.lock().unwrap().capacity(), 0);
+    let [long, short] = [&long[..], &[b'a'; 100]].map(|body| {
+        let pressed = press.press(Y2017, 111, [body, &[]]).unwrap();
+        pressed.bytes().to_vec()
+    });
+    let mut unpress = Unpress::new(vec![Compression::Lzw], 1 << 30);
+    for layer in [long, short] {
+        assert!(unpress.open(Y2017, &layer).is_ok());
+    }
+    let capacity = unpress.layer.capacity() + unpress.unpacked.capacity();
+    assert!(capacity <= 2 * SCRATCH_BYTES_KEPT_MAX, "{capacity} bytes");
+}

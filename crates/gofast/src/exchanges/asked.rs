@@ -23,6 +23,10 @@ impl Asked {
     pub(crate) fn answered(&mut self) -> Option<(u8, u64)> {
         self.0.pop_front()
     }
+
+    pub(crate) fn park(&mut self) {
+        self.0.shrink_to_fit();
+    }
 }
 
 #[cfg(test)]

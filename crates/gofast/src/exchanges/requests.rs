@@ -149,6 +149,10 @@ impl Owing {
         Some((opaque, owed))
     }
 
+    pub(crate) fn park(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     fn cost(owed: &Owed) -> usize {
         OWED_COST + if let Owed::Ping(said) = owed { said.len() } else { 0 }
     }

@@ -303,6 +303,11 @@ impl Streams {
         told
     }
 
+    pub(crate) fn park(&mut self) {
+        self.live.shrink_to_fit();
+        self.of_peer.shrink_to_fit();
+    }
+
     /// Frees what is over.
     fn settle(&mut self, number: u32) {
         let Some(stream) = self.live.get(&number) else { return };
