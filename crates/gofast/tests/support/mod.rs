@@ -103,8 +103,10 @@ impl Ours {
             // As servers in the examples of gofast have them.
             (settings.opaque_start, settings.opaque_end) = (Some(1000), Some(5999));
         }
-        let gofast = Gofast::with(dialect, settings).unwrap();
-        let local = local(limits);
+        Self::made(dialect, dials, Gofast::with(dialect, settings).unwrap(), local(limits))
+    }
+
+    fn made(dialect: Dialect, dials: bool, gofast: Gofast, local: Arc<Local>) -> Self {
         let handled = HandledTypes::new();
         let mut protocol = if dials {
             gofast.initiator(Arc::clone(&local), handled, Remote::Unverified).unwrap()
@@ -129,14 +131,27 @@ impl Ours {
         who: Who,
         limits: Settings,
     ) -> Self {
-        let mut ours = Self::new(dialect, false, settings, limits);
-        let asked = Seen::read(dialect, &ours.said());
-        ours.hear(&frame(dialect, 0x81, asked.opaque, asked.id, &whoami(dialect, who))).unwrap();
-        ours.hear(&frame(dialect, 0x81, peers(dialect, 0), asked.id, &whoami(dialect, who)))
+        Self::new(dialect, false, settings, limits).meet(who)
+    }
+
+    /// Both say who they are.
+    pub(crate) fn meet(mut self, who: Who) -> Self {
+        let dialect = self.dialect;
+        let asked = Seen::read(dialect, &self.said());
+        self.hear(&frame(dialect, 0x81, asked.opaque, asked.id, &whoami(dialect, who))).unwrap();
+        self.hear(&frame(dialect, 0x81, peers(dialect, 0), asked.id, &whoami(dialect, who)))
             .unwrap();
-        assert!(ours.opened.is_some(), "both have said who they are");
-        ours.said();
-        ours
+        assert!(self.opened.is_some(), "both have said who they are");
+        self.said();
+        self
+    }
+
+    /// Another connection of the same service, which has heard nothing.
+    pub(crate) fn beside(&self) -> Self {
+        let mut beside =
+            Self::made(self.dialect, false, self.gofast.clone(), Arc::clone(&self.local));
+        beside.now = self.now;
+        beside
     }
 
     /// Bytes of the peer's, and what they mean.
