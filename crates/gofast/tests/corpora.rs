@@ -16,7 +16,7 @@ fn frames_of_a_peer_and_what_is_nearly_one() {
     let mut paths: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert!(paths.len() >= 4, "there is a corpus");
+    assert!(paths.len() >= 12, "there is a corpus");
     let mut state = 1_u64;
     let mut draw = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
