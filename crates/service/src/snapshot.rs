@@ -190,11 +190,12 @@ impl Service {
 }
 
 impl Inner {
-    /// What went through all sessions, those that have ended too.
+    /// What went through all sessions, those that have ended too. `open` is an empty list to work with.
     #[cfg(feature = "metrics")]
-    pub(crate) fn totals(&self) -> Counters {
+    pub(crate) fn totals(&self, open: &mut Vec<SessionRef>) -> Counters {
         let mut totals = self.record.lock().counters;
-        self.hub.sessions().all().iter().for_each(|session| totals.add(&session.counters()));
+        self.hub.sessions().all_into(open);
+        open.drain(..).for_each(|session| totals.add(&session.counters()));
         totals
     }
 

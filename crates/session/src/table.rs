@@ -187,8 +187,15 @@ impl SessionTable {
     /// All open sessions, in no particular order.
     #[must_use]
     pub fn all(&self) -> Vec<SessionRef> {
+        let mut all = Vec::new();
+        self.all_into(&mut all);
+        all
+    }
+
+    /// The same, behind what is in a list that is there already.
+    pub fn all_into(&self, all: &mut Vec<SessionRef>) {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.iter().filter_map(Slot::session).cloned().collect()
+        all.extend(slots.iter().filter_map(Slot::session).cloned());
     }
 }
 
