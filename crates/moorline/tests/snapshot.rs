@@ -211,6 +211,35 @@ fn what_waits_is_shown_where_it_waits() {
 }
 
 #[test]
+fn calls_and_their_times_are_told_by_type_where_a_service_measures() {
+    run_on_one_thread(async {
+        let wire = Wire::new("mem", "msgpack");
+        let (server, client) =
+            (wire.builder().handler_times(true).build().unwrap(), wire.service());
+        server.on(|_, _: Note| {});
+        server.handle_now(|_, Ask { number }| Ok(Told { number }));
+        server.handle(|_, Late { number }: Late| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok(Told { number })
+        });
+        let pair = wire.open(&server, &client).await;
+        for _ in 0..3 {
+            for step in [Step::Post, Step::Good, Step::Late] {
+                take(&pair, false, step).await;
+            }
+        }
+        pair.end().await;
+        let state = server.snapshot();
+        let of = |name| state.dictionary.iter().find(|t| t.name == name).unwrap();
+        assert_eq!((of("e2e.Note").calls, of("e2e.Ask").calls, of("e2e.Late").calls), (3, 3, 3));
+        assert_eq!((of("e2e.Chat").calls, of("e2e.Chat").p50_us), (0, None));
+        assert!(of("e2e.Late").p50_us.unwrap() >= 20_000);
+        assert!(of("e2e.Ask").p99_us.is_some());
+        assert!(client.snapshot().dictionary.iter().all(|t| t.calls == 0));
+    });
+}
+
+#[test]
 fn a_peer_asks_for_the_state_if_it_has_the_right_and_the_service_offers_it() {
     run_on_one_thread(async {
         let folder = tempfile::tempdir().unwrap();

@@ -15,6 +15,7 @@ use moorline_session::{Flush, Hub};
 pub(crate) use self::knobs::KNOBS;
 use crate::config::{Config, Explained, check_together};
 use crate::error::Result;
+use crate::handler_times::HandlerTimes;
 use crate::introspect;
 use crate::keys::Identity;
 use crate::known_peers::KnownPeers;
@@ -50,6 +51,7 @@ pub struct ServiceBuilder {
     busy_poll: Option<Duration>,
     config: Config,
     introspect: Option<Box<str>>,
+    handler_times: bool,
 }
 
 impl Default for ServiceBuilder {
@@ -75,6 +77,7 @@ impl Default for ServiceBuilder {
             busy_poll: None,
             config: Config::default(),
             introspect: None,
+            handler_times: false,
         }
     }
 }
@@ -280,6 +283,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Measures how long handlers of posts and requests take, by message type, for
+    /// [`snapshot`](Service::snapshot). A message then costs two looks at the clock. Default: not.
+    pub fn handler_times(mut self, measure: bool) -> Self {
+        self.handler_times = measure;
+        self
+    }
+
     /// Each knob with the value that is in force, its default, and who set it.
     #[must_use = "it only tells"]
     pub fn explain(&self) -> Vec<Explained> {
@@ -351,6 +361,7 @@ impl ServiceBuilder {
             patience: self.patience.bounded(),
             shards: Shards::start(self.shards)?,
             busy_poll: self.busy_poll,
+            handler_times: self.handler_times.then(HandlerTimes::default),
         });
         if let Some(role) = introspect {
             introspect::answer(&service, role);

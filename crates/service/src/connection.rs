@@ -150,7 +150,8 @@ impl Fresh {
         let unused = SendBuffer::new(&local.blocks);
         let ends = Ends::new(Instant::now(), &session, &inner.patience);
         let driver = Driver::new(self.intake, core, writer, work, ends, unused)
-            .busy_polling(inner.busy_poll);
+            .busy_polling(inner.busy_poll)
+            .measuring(inner.handler_times.clone());
         let peer = &session.peer().key;
         let span = tracing::info_span!(
             "session",

@@ -10,17 +10,24 @@ use tracing::Instrument;
 
 use crate::context::Context;
 use crate::handler::{Reply, Undecodable};
+use crate::handler_times::LocalTimes;
 use crate::handlers::{HandlerTable, Unhandled};
+use crate::owner::Workplace;
+
+/// Where the time of a handler is counted, and when it was called.
+type Measure<'a> = (&'a mut LocalTimes, Instant);
 
 /// Hands one delivery to whoever takes it. Nothing here is locked while a handler runs.
 pub(crate) fn dispatch(
     core: &mut Core,
-    table: &HandlerTable,
-    cx: &mut Context,
+    Workplace { table, cx, .. }: &mut Workplace,
     streams: &mut Option<JoinSet<()>>,
+    times: &mut Option<LocalTimes>,
     now: Instant,
     delivery: Delivery<'_>,
 ) -> Result<(), CloseReason> {
+    let table = &**table;
+    let measure = times.as_mut().map(|times| (times, Instant::now()));
     match delivery {
         Delivery::Nothing => Ok(()),
         Delivery::PeerDrains => {
@@ -31,14 +38,14 @@ pub(crate) fn dispatch(
         }
         Delivery::Post { kind, meta, body } => {
             (cx.due, cx.said) = (None, meta.into());
-            post(core, table, cx, kind, &body)
+            post(core, table, cx, (kind, &body), measure)
         }
         Delivery::Request { mut ticket, kind, meta, body } => {
             if let Some(time) = table.request(kind).and_then(|handler| handler.time()) {
                 ticket.allow(now, time);
             }
             (cx.due, cx.said) = (ticket.due(), meta.into());
-            request(core, table, cx, ticket, kind, &body)
+            request(core, table, cx, ticket, (kind, &body), measure)
         }
         Delivery::Open { stream, opening, meta } => {
             (cx.due, cx.said) = (None, meta.into());
@@ -51,8 +58,8 @@ fn post(
     core: &mut Core,
     table: &HandlerTable,
     cx: &Context,
-    kind: Kind,
-    body: &Body<'_>,
+    (kind, body): (Kind, &Body<'_>),
+    measure: Option<Measure<'_>>,
 ) -> Result<(), CloseReason> {
     let Some(handler) = table.post(kind) else {
         return match unhandled(table, cx, kind, false, body.bytes()) {
@@ -61,7 +68,11 @@ fn post(
             Err(Undecodable) => core.drop_post(Some(kind), ErrorCode::DECODE),
         };
     };
-    match handler.call(cx, body.bytes()) {
+    let called = handler.call(cx, body.bytes());
+    if let Some((times, began)) = measure {
+        times.record(kind, began, Instant::now());
+    }
+    match called {
         Ok(()) => Ok(()),
         Err(Undecodable) => core.drop_post(Some(kind), ErrorCode::DECODE),
     }
@@ -72,8 +83,8 @@ fn request(
     table: &HandlerTable,
     cx: &Context,
     ticket: Ticket,
-    kind: Kind,
-    body: &Body<'_>,
+    (kind, body): (Kind, &Body<'_>),
+    measure: Option<Measure<'_>>,
 ) -> Result<(), CloseReason> {
     let Some(handler) = table.request(kind) else {
         return match unhandled(table, cx, kind, true, body.bytes()) {
@@ -89,11 +100,20 @@ fn request(
         };
     };
     with_scratch(|out| match handler.call(cx, body.bytes(), out) {
-        Ok(Reply::Done(said)) => core.answer(ticket, said.answer(out)),
+        Ok(Reply::Done(said)) => {
+            if let Some((times, began)) = measure {
+                times.record(kind, began, Instant::now());
+            }
+            core.answer(ticket, said.answer(out))
+        }
         Ok(Reply::Pending(answer)) => {
             let (responder, deferred) = core.defer(ticket);
+            let measure = measure.map(|(times, began)| (times.all.clone(), began));
             let task = tokio::spawn(async move {
                 let (said, body) = answer.await;
+                if let Some((all, began)) = measure {
+                    all.record(kind, began.elapsed());
+                }
                 responder.answer(said.answer(&body));
             });
             let abort = task.abort_handle();

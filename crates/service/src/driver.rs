@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::dispatch::dispatch;
 use crate::ends::Ends;
+use crate::handler_times::{HandlerTimes, LocalTimes};
 use crate::intake::Intake;
 use crate::lifetime::Aged;
 use crate::limits::{EARLY_FLUSH_ANSWERS, IDLE_TICK, SLOW_READ, SLOW_READ_SAID_EVERY, TURNS_MAX};
@@ -52,6 +53,8 @@ pub(crate) struct Driver {
     busy_at: Option<Instant>,
     /// How long it looks at its socket without pause once it was busy.
     busy_poll: Option<Duration>,
+    /// How long handlers take, where somebody wants to know.
+    times: Option<LocalTimes>,
     parked: bool,
 }
 
@@ -93,12 +96,18 @@ impl Driver {
             slowness_said_at: None,
             busy_at: None,
             busy_poll: None,
+            times: None,
             parked: false,
         }
     }
 
     pub(crate) fn busy_polling(self, time: Option<Duration>) -> Self {
         Self { busy_poll: time, ..self }
+    }
+
+    pub(crate) fn measuring(self, times: Option<HandlerTimes>) -> Self {
+        let times = times.map(|all| LocalTimes::new(all, Instant::now()));
+        Self { times, ..self }
     }
 
     /// Until the connection is over. Returns why, and what had not been done by then.
@@ -209,8 +218,8 @@ impl Driver {
         {
             self.work.look();
             let delivery = self.core.handle_frame(now, frame, cost)?;
-            let Self { core, work, streams, .. } = self;
-            dispatch(core, &work.table, &mut work.cx, streams, now, delivery)?;
+            let Self { core, work, streams, times, .. } = self;
+            dispatch(core, work, streams, times, now, delivery)?;
             if self.core.answers_len() >= EARLY_FLUSH_ANSWERS {
                 self.core.end_turn();
                 self.writer.pump()?;
@@ -341,6 +350,7 @@ impl Driver {
             self.writer.park();
             self.timer.park();
             self.work.park();
+            self.times.iter_mut().for_each(LocalTimes::hand_on);
             self.streams.take_if(|streams| {
                 while streams.try_join_next().is_some() {}
                 streams.is_empty()

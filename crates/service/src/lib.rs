@@ -75,6 +75,7 @@ mod driver;
 mod ends;
 mod error;
 mod handler;
+mod handler_times;
 mod handlers;
 mod housekeeping;
 mod intake;

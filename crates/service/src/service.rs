@@ -29,6 +29,7 @@ use crate::doorway::Doorway;
 use crate::drain::{DrainReport, LeftBehind, StopSignals};
 use crate::error::{Error, Result};
 use crate::handler::{Handle, HandleNow, OnPost, PostHandler, RequestHandler};
+use crate::handler_times::HandlerTimes;
 use crate::handlers::{Handlers, Unhandled};
 use crate::housekeeping::keep_house;
 use crate::known_peers::KnownPeers;
@@ -69,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) patience: Patience,
     pub(crate) shards: Shards,
     pub(crate) busy_poll: Option<Duration>,
+    /// None: nobody measures.
+    pub(crate) handler_times: Option<HandlerTimes>,
     /// Tasks that are ended at once: accept loops and handshakes.
     pub(crate) openers: Arc<Tasks>,
     /// Tasks that are drained: drivers of open sessions.
@@ -117,6 +120,7 @@ pub(crate) struct Parts {
     pub(crate) patience: Patience,
     pub(crate) shards: Shards,
     pub(crate) busy_poll: Option<Duration>,
+    pub(crate) handler_times: Option<HandlerTimes>,
 }
 
 impl Service {
@@ -127,7 +131,7 @@ impl Service {
 
     pub(crate) fn assemble(parts: Parts) -> Self {
         let Parts { local, required, protocols, transports, peers, known_peers, hub, .. } = parts;
-        let Parts { outbox_bytes, patience, shards, busy_poll, .. } = parts;
+        let Parts { outbox_bytes, patience, shards, busy_poll, handler_times, .. } = parts;
         let inner = Inner {
             local: Arc::new(local),
             required,
@@ -145,6 +149,7 @@ impl Service {
             patience,
             shards,
             busy_poll,
+            handler_times,
             openers: Arc::default(),
             drivers: Arc::default(),
             clients: Clients::default(),
