@@ -3,6 +3,7 @@
 mod containers;
 mod cursor;
 mod deserializer;
+mod head;
 mod input;
 mod read;
 mod variants;

@@ -38,7 +38,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.reader.declared().map(|values| values.min(self.expected))
+        self.reader.cursor.declared().map(|values| values.min(self.expected))
     }
 }
 
@@ -51,7 +51,7 @@ impl<'de> MapAccess<'de> for Elements<'_, 'de> {
         seed: K,
     ) -> Result<Option<K::Value>, DecodeError> {
         // A type that asks for two keys in a row did not want the value between them.
-        if self.reader.is_between_key_and_value() {
+        if self.reader.cursor.is_between_key_and_value() {
             self.next(PhantomData::<IgnoredAny>)?;
         }
         self.next(seed)
@@ -63,13 +63,13 @@ impl<'de> MapAccess<'de> for Elements<'_, 'de> {
         seed: V,
     ) -> Result<V::Value, DecodeError> {
         let asked_early = || DecodeError::custom("a value was asked for before its key");
-        if !self.reader.is_between_key_and_value() {
+        if !self.reader.cursor.is_between_key_and_value() {
             return Err(asked_early());
         }
         self.next(seed)?.ok_or_else(asked_early)
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.reader.declared().map(|values| (values / 2).min(self.expected))
+        self.reader.cursor.declared().map(|values| (values / 2).min(self.expected))
     }
 }

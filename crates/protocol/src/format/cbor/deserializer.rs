@@ -4,7 +4,7 @@ use serde::de::{Deserializer, Visitor};
 
 use crate::format::{DecodeError, DecodeFault};
 
-use super::cursor::{Head, is_map, is_nil};
+use super::head::{Head, is_map, is_nil};
 use super::read::Reader;
 use super::variants::{Named, Tagged};
 use super::walk::skip;
@@ -123,7 +123,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 impl Reader<'_> {
     /// Skips what a type left of the entry that began at `start`, and looks that it is the only one.
     fn end_of_entry(&mut self, start: usize) -> Result<(), DecodeError> {
-        while self.offset() == start || self.is_between_key_and_value() {
+        while self.offset() == start || self.cursor.is_between_key_and_value() {
             if self.next(|_| Ok(()))?.is_none() {
                 break;
             }

@@ -10,7 +10,8 @@ use crate::msgpack::read::bin_elements::BinElements;
 use crate::msgpack::read::{RESERVE_FREE, RESERVE_SHARE, RESERVE_SMALL, WRAPS_MAX};
 
 use super::containers::Elements;
-use super::cursor::{Cursor, Head};
+use super::cursor::Cursor;
+use super::head::Head;
 use super::input::Pieces;
 use super::walk::skip;
 
@@ -36,14 +37,6 @@ impl<'de> Reader<'de> {
     /// Bytes read so far.
     pub(super) fn offset(&self) -> usize {
         self.cursor.offset()
-    }
-
-    pub(super) fn declared(&self) -> Option<usize> {
-        self.cursor.declared()
-    }
-
-    pub(super) fn is_between_key_and_value(&self) -> bool {
-        self.cursor.is_between_key_and_value()
     }
 
     pub(super) fn any<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -186,7 +179,7 @@ impl<'de> Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         self.container(head, |reader| {
-            let expected = reader.expected(reader.declared().unwrap_or(0));
+            let expected = reader.expected(reader.cursor.declared().unwrap_or(0));
             visitor.visit_seq(Elements::new(reader, expected))
         })
     }
@@ -197,7 +190,7 @@ impl<'de> Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         self.container(head, |reader| {
-            let expected = reader.expected(reader.declared().unwrap_or(0) / 2);
+            let expected = reader.expected(reader.cursor.declared().unwrap_or(0) / 2);
             visitor.visit_map(Elements::new(reader, expected))
         })
     }

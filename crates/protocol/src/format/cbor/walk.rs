@@ -4,7 +4,8 @@
 use crate::format::DecodeError;
 use crate::limits::DEPTH_MAX;
 
-use super::cursor::{Cursor, Head, Level};
+use super::cursor::{Cursor, Level};
+use super::head::Head;
 
 /// `bytes` are one value within all limits.
 //= docs/PROTOCOL.md#5
