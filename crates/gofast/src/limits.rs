@@ -8,9 +8,9 @@ pub const FRAME_MIN: usize = 9;
 /// Least that can be set: our own whoami must fit, with a name and a few tags.
 pub const BUFFERSIZE_MIN: u64 = 256;
 
-/// Most that can be set: gofast's packets end at 4 GiB, but a packet is read into one receive buffer,
-/// and the receive pools of services have none above 1 GiB; the rest of a read stands behind it.
-pub const BUFFERSIZE_MAX: u64 = (1 << 30) - (1 << 20);
+/// Most that can be set: gofast's packets end at 4 GiB. A packet is read into one receive buffer, and a
+/// service has those above 1 GiB where its `message_max` is as long.
+pub const BUFFERSIZE_MAX: u64 = (1 << 32) - 1;
 
 /// What a frame adds to its body at most, in bytes: prefix 3, kind 1, length 9, opaque 5, length 9,
 /// tag and start of the map 3, two keys 4, id 9, length 9, break 1.

@@ -172,3 +172,50 @@ fn mistakes_are_said_at_the_start() {
         assert!(matches!(error.unwrap_err(), Error::Setup(_)));
     });
 }
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16).unwrap()).collect();
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+}
+
+/// `cargo test --release -p moorline --features gofast --test gofast -- --ignored`; it takes 5 GiB of
+/// memory.
+#[test]
+#[ignore = "gigabytes"]
+fn a_packet_of_more_than_a_gigabyte_arrives() {
+    const BODY: u32 = 1_200_000_000;
+    run(async {
+        let wide = with(GofastSettings { format: Format::Raw, ..GofastSettings::default() });
+        let builder = Service::builder().peers(Peers::anonymous()).protocol(Arc::new(wide));
+        let server = builder.message_max((1 << 32) - 1).build().unwrap();
+        let (tell, mut heard) = hear();
+        server.on(move |_, packet: Packet| tell.send(packet.0.len()).unwrap());
+        let at = server.accept("tcp://127.0.0.1:0", "gofast").await.unwrap();
+        let mut peer = TcpStream::connect(at.url().authority()).await.unwrap();
+        // Our question, and the same words as an answer to theirs.
+        let whoami = hex("d9d9f7815825da000dbba058\
+             1ed82bbfd82c191002d82d5206636c69656e740100000000000010000000ff");
+        peer.write_all(&whoami).await.unwrap();
+        let mut question = [0; 11];
+        peer.read_exact(&mut question).await.unwrap();
+        let mut answer = whoami.clone();
+        answer[6..11].copy_from_slice(&question[6..11]);
+        peer.write_all(&answer).await.unwrap();
+        let message = [hex("d82bbfd82c1883d82d5a"), BODY.to_be_bytes().to_vec()].concat();
+        let inner = u32::try_from(message.len()).unwrap() + BODY + 1;
+        let opaque = hex("da000dbba15a");
+        let content = u32::try_from(opaque.len()).unwrap() + 4 + inner;
+        let head = [hex("d9d9f7c65a"), content.to_be_bytes().to_vec(), opaque];
+        peer.write_all(&[head.concat(), inner.to_be_bytes().to_vec(), message].concat())
+            .await
+            .unwrap();
+        let piece = vec![b'a'; 1_000_000];
+        for _ in 0..BODY / 1_000_000 {
+            peer.write_all(&piece).await.unwrap();
+        }
+        peer.write_all(&[0xff]).await.unwrap();
+        assert_eq!(heard.next().await, BODY as usize);
+        drop(peer);
+        within(server.shutdown()).await.unwrap();
+    });
+}

@@ -5,7 +5,7 @@ mod knobs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool};
+use moorline_buffers::{BlockPool, BlockPoolConfig, RecvPool, RecvPoolConfig};
 use moorline_noise::{Provider, Suites};
 use moorline_protocol::{
     Local, Message, MessageRegistry, PendingHandshakes, ProtocolFactory, ProtocolRegistry, Settings,
@@ -335,7 +335,7 @@ impl ServiceBuilder {
             realm: self.realm,
             registry,
             settings: self.settings,
-            recv: RecvPool::default(),
+            recv: RecvPool::new(wide_enough(self.settings.message_max)),
             blocks: BlockPool::new(BlockPoolConfig::messages()),
             boot_id,
             pending: PendingHandshakes::default(),
@@ -368,6 +368,14 @@ impl ServiceBuilder {
         }
         Ok(service)
     }
+}
+
+/// A message is put together in one buffer, and may be read into one with what stands around it.
+fn wide_enough(message_max: u64) -> RecvPoolConfig {
+    let default = RecvPoolConfig::default();
+    let message_max = usize::try_from(message_max).unwrap_or(usize::MAX);
+    let needed = message_max.saturating_add(limits::AROUND_MESSAGE);
+    RecvPoolConfig { buffer_bytes_max: default.buffer_bytes_max.max(needed), ..default }
 }
 
 impl Patience {

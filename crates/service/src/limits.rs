@@ -102,6 +102,9 @@ pub const WIRE_HIGH_WATER: usize = 256 * 1024;
 /// its own work: others could give it more for ever.
 pub const WRITE_STAY_BYTES: usize = 1024 * 1024;
 
+/// What may stand around a message in a receive buffer: its frame, and what was read behind it.
+pub const AROUND_MESSAGE: usize = 1024 * 1024;
+
 /// Slices handed to the kernel in one write.
 pub const SLICES_MAX: usize = 64;
 
