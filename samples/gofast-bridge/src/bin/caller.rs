@@ -1,4 +1,4 @@
-//! Scores, asks and looks: `cargo run -p gofast-bridge --bin client -- gofast tcp://127.0.0.1:<port>`.
+//! Scores, asks and looks: `cargo run -p gofast-bridge --bin caller -- gofast tcp://127.0.0.1:<port>`.
 
 #![forbid(unsafe_code)]
 
