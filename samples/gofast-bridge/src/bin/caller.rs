@@ -9,7 +9,7 @@ use moorline::{Identity, Service};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(protocol), Some(url)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: client PROTOCOL URL, as the bridge has printed them".into());
+        return Err("usage: caller PROTOCOL URL, as the bridge has printed them".into());
     };
     let service = Service::builder().identity(Identity::generate()?).build()?;
     let session = service.connect(&url, &protocol).await?;
