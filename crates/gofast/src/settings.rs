@@ -23,7 +23,7 @@ pub struct GofastSettings {
     /// Our version, for the peer. Default 1.
     pub version: u64,
     /// Longest packet we take, in bytes, and the length to which we unpack a compressed message. The
-    /// peer is told. From 256 to a little below 1 GiB. Default: what the service's `message_max` needs,
+    /// peer is told. From 256 to 4 GiB less one byte. Default: what the service's `message_max` needs,
     /// so that what fits other protocols fits this one; gofast's is 512.
     pub buffersize: Option<u64>,
     /// First opaque of this side. Default 200,000 for who listens and 160,000 for who dials; in the
@@ -131,8 +131,8 @@ mod tests {
         for (bad, part) in [
             (GofastSettings { buffersize: Some(255), ..good.clone() }, "`buffersize` is 255"),
             (
-                GofastSettings { buffersize: Some(1 << 30), ..good.clone() },
-                "`buffersize` is 1073741824",
+                GofastSettings { buffersize: Some(1 << 32), ..good.clone() },
+                "`buffersize` is 4294967296",
             ),
             (GofastSettings { gzip_level: 0, ..good.clone() }, "`gzip_level` is 0"),
             (GofastSettings { tags: "gzip,snappy".into(), ..good.clone() }, "\"snappy\""),
