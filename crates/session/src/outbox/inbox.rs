@@ -14,7 +14,7 @@ pub(crate) struct Inbox {
     items: VecDeque<Item>,
     bytes: VecDeque<u8>,
     acks_wanted: u32,
-    /// Bytes of long messages, in buffers of their own.
+    /// Memory of the messages that have buffers of their own.
     long_bytes: u64,
 }
 
@@ -53,7 +53,8 @@ impl Inbox {
     /// What a message would add to that.
     pub(crate) fn holds(body: &Body<'_>, credit: bool) -> u64 {
         match body {
-            Body::Owned(buffer) => buffer.readable().len() as u64,
+            // What it takes, and not what it says: a message of two bytes may come in pieces as well.
+            Body::Owned(buffer) => buffer.capacity() as u64,
             Body::Borrowed(bytes) if !credit => (bytes.len() + WAITING_COST) as u64,
             Body::Borrowed(_) => 0,
         }
@@ -67,7 +68,7 @@ impl Inbox {
             }
             Body::Owned(buffer) => (0, Some(Box::new(buffer))),
         };
-        self.long_bytes += buffer.as_ref().map_or(0, |buffer| buffer.readable().len() as u64);
+        self.long_bytes += buffer.as_ref().map_or(0, |buffer| buffer.capacity() as u64);
         self.acks_wanted += u32::from(acknowledge);
         self.items.push_back(Item { len, buffer, cost, acknowledge });
     }
@@ -79,7 +80,7 @@ impl Inbox {
         self.acks_wanted -= u32::from(item.acknowledge);
         let taken = match item.buffer {
             Some(buffer) => {
-                self.long_bytes -= buffer.readable().len() as u64;
+                self.long_bytes -= buffer.capacity() as u64;
                 Taken::Whole(buffer)
             }
             None => {

@@ -220,7 +220,7 @@ impl Streams {
 /// Both sides read it: the number, the limit and the knob.
 fn unread_text(unread: u64, limit: u64) -> String {
     format!(
-        "{unread} bytes of messages are unread on the streams of this session, the limit is {limit} \
-         (knob: message_max, of which it is {UNREAD_MESSAGES} times)"
+        "unread messages take {unread} bytes of memory on the streams of this session, the limit is \
+         {limit} (knob: message_max, of which it is {UNREAD_MESSAGES} times)"
     )
 }
